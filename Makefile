@@ -1,0 +1,68 @@
+# Targets for developers; `make check` before every commit.
+
+STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME    ?= 30s
+CYCLES      ?= 200
+BENCHTIME   ?= 1s
+
+.PHONY: check test race fmt fmt-check vet lint words fuzz torture bench peers nested modules
+
+check: fmt-check vet lint words test
+
+test:
+	go test ./...
+
+# The packages in which goroutines meet. The journal's protocol runs on heap memory here.
+race:
+	go test -race ./...
+
+fmt:
+	gofmt -w .
+
+fmt-check:
+	@out="$$(gofmt -l .)"; if [ -n "$$out" ]; then echo "not gofmt-ed:"; echo "$$out"; exit 1; fi
+
+vet:
+	go vet ./...
+
+lint:
+	go run $(STATICCHECK) ./...
+
+# Paths of one machine and leftovers have no place in the repository.
+words:
+	@if git grep -nE '(^|[^a-z])/(work|root|home)/[a-z]|TODO|FIXME|XXX' -- . ':!Makefile' ':!LICENSE'; then \
+		echo "words: machine paths or leftovers"; exit 1; fi
+
+# Every fuzz target of every package, FUZZTIME each.
+fuzz:
+	@for pkg in $$(go list ./...); do \
+		for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "fuzz $$pkg $$f"; \
+			go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+		done; \
+	done
+
+# Kill -9 campaigns of the demo in every durability mode, and the long tests of the packages.
+torture:
+	go build -o bin/demo ./cmd/demo
+	@for mode in none interval group batch; do \
+		dir="$$(mktemp -d)"; echo "torture $$mode"; \
+		bin/demo torture --dir "$$dir" --cycles $(CYCLES) --durability $$mode || exit 1; rm -rf "$$dir"; \
+	done
+	HEADRACE_LONG=1 go test -timeout 60m ./ring ./journal ./handlers .
+
+bench:
+	go test -run '^$$' -bench . -benchtime $(BENCHTIME) ./bench
+
+peers:
+	cd bench/peers && go run .
+
+# Directories of nested modules, one a line.
+modules:
+	@find . -mindepth 2 -name go.mod -not -path './.git/*' -exec dirname {} \;
+
+nested:
+	@for dir in $$($(MAKE) -s modules); do \
+		echo "module $$dir"; \
+		(cd $$dir && go vet ./... && go test ./... && go run $(STATICCHECK) ./...) || exit 1; \
+	done
