@@ -1,0 +1,75 @@
+// Package journal is an append-only, crash-safe log of records in memory-mapped segment files.
+//
+// # Caveats first
+//
+//   - One writer. A directory is locked while it is open; a second [Open], from this process or
+//     another, fails at once with [ErrLocked]. Readers are not limited and never block a writer.
+//   - Written is not durable. A record that [Journal.Commit] published survives the death of the
+//     process (kill -9); it survives the loss of power only once [Journal.Durable] has reached it.
+//   - Views end with the call. The body that [Reader.Read] hands to its function lies in a
+//     mapping and is valid inside the call only; [Reader.Records] copies.
+//   - A local Linux file system that keeps what fsync promises: ext4, xfs, tmpfs (which survives
+//     the process only). Network and copy-on-write file systems are untested.
+//   - Checksums find accidents, not attackers: whoever can write the files can forge them.
+//
+// # Model
+//
+// A record is numbered by its sequence: an int64 that starts at 1 (or [Options.FirstSequence]),
+// has no gaps and survives restarts; 0 means "none yet". Events and voids (the place of an
+// aborted claim) advance it; checkpoint, index and seal records carry the number of the event
+// before them. Records lie in segments, files of a fixed size that are allocated, zeroed and
+// touched ahead by a goroutine of the journal, so that the writer meets neither a full disk nor,
+// as a rule, a page fault in the middle of a store.
+//
+// Two cursors tell how far things are. Written is the last sequence that readers may see;
+// Durable is the last one that a sync covers. [Journal.WaitWritten] and [Journal.WaitDurable]
+// wait for them.
+//
+// # Writing
+//
+// One goroutine at a time may write:
+//
+//	seq, err := j.Append(journal.Entry{Type: 7, Body: body}) // stage and commit one record
+//
+// or, cheaper for many,
+//
+//	for _, e := range entries {
+//		if _, err := j.Stage(e); err != nil { ... }
+//	}
+//	err := j.Commit() // one publication, one wake-up of readers
+//
+// An atomic batch ([Journal.AppendBatch], or [Journal.BeginBatch] before the Stages) is there as
+// a whole or not at all after a crash. Neither allocates.
+//
+// # Durability
+//
+// [Options.Durability] says when the journal syncs. The sync runs in a goroutine of its own; the
+// writer never waits for it.
+//
+//	mode          kill -9 takes           power loss takes
+//	None          what is not committed   everything since the last Sync, WaitDurable or Close
+//	Interval(d)   what is not committed   at most about d, and one sync
+//	Group(d, n)   what is not committed   at most about d or n bytes, and one sync
+//	Batch         what is not committed   what was committed since the last sync began
+//
+// In every mode what Durable covers is safe from both. A failed sync is final: after it the
+// kernel may have dropped the very pages that it could not write, and a second sync that
+// succeeds would prove nothing. The journal is poisoned ([ErrPoisoned]); reopen it.
+//
+// # Reading
+//
+// [Journal.NewReader] reads in the same process and is woken by commits. [OpenReader] reads the
+// directory from any process, beside a live writer or after a crash, read-only, and polls. Both
+// verify the checksum of every record that they deliver and never go past the committed offset.
+//
+//	r, err := j.NewReader(1, journal.ReaderOptions{})
+//	n, err := r.Read(func(rec journal.Record) error { ... })    // all that is there now
+//	err = r.Follow(ctx, func(rec journal.Record) error { ... }) // and what comes
+//
+// # Recovery
+//
+// Open tells a torn tail, which a crash leaves, from corruption, which it cannot. The tail is
+// kept under aside/ and cut; [Journal.Recovery] reports it. Corruption of a record that was
+// acknowledged is a [*CorruptionError]: Open refuses, nothing is changed, the operator decides.
+// See recovery.go for the table of cases and FORMAT.md for the bytes.
+package journal

@@ -1,0 +1,123 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"syscall"
+)
+
+// Conditions. Test with errors.Is; the types below carry the place and wrap one of these.
+var (
+	// ErrClosed reports use after Close, of a Journal or of a Reader.
+	ErrClosed = errors.New("journal: closed")
+	// ErrLocked reports that another writer, in this process or another, holds the directory.
+	ErrLocked = errors.New("journal: directory is locked by another writer")
+	// ErrPoisoned reports that an earlier sync failed. It is sticky and wraps the cause.
+	ErrPoisoned = errors.New("journal: poisoned by a failed sync; close and reopen")
+	// ErrFault reports that an access to a mapping failed: the file was truncated or the device
+	// failed under it.
+	ErrFault = errors.New("journal: memory fault in a mapped segment")
+	// ErrNoSpace reports that no further segment could be allocated.
+	ErrNoSpace = errors.New("journal: no space for another segment")
+	// ErrNotFound reports that OpenReader or Verify found no journal in the directory.
+	ErrNotFound = errors.New("journal: no journal in directory")
+	// ErrOutOfRange reports a first sequence below the oldest one that the journal still holds.
+	ErrOutOfRange = errors.New("journal: sequence is before the journal's first")
+	// ErrFormatVersion reports a file of a format version that this package does not know.
+	ErrFormatVersion = errors.New("journal: unknown format version")
+
+	// ErrBodyTooLarge reports a body of more than Options.MaxBodyBytes.
+	ErrBodyTooLarge = errors.New("journal: body too large")
+	// ErrKind reports an Entry whose Kind an application may not write.
+	ErrKind = errors.New("journal: kind not allowed")
+	// ErrBatchTooLarge reports an atomic batch that does not fit a segment.
+	ErrBatchTooLarge = errors.New("journal: atomic batch does not fit a segment")
+	// ErrBatchOpen reports a Commit, Append or BeginBatch inside an unfinished atomic batch.
+	ErrBatchOpen = errors.New("journal: atomic batch is not finished")
+	// ErrBatchBytes reports a Stage beyond the bytes that BeginBatch declared.
+	ErrBatchBytes = errors.New("journal: atomic batch exceeds its declared bytes")
+
+	// ErrDirectory reports a directory whose names cannot be those of a journal: too many, not
+	// regular files, or two of one segment id.
+	ErrDirectory = errors.New("journal: unusable directory")
+)
+
+// Causes inside a CorruptionError.
+var (
+	// ErrHeader reports a segment header that is not one.
+	ErrHeader = errors.New("bad segment header")
+	// ErrLength reports a record length that is impossible at its place.
+	ErrLength = errors.New("bad record length")
+	// ErrChecksum reports bytes that do not match their CRC32C.
+	ErrChecksum = errors.New("checksum mismatch")
+	// ErrPadding reports non-zero padding after a body.
+	ErrPadding = errors.New("padding is not zero")
+	// ErrGap reports a sequence that does not follow the one before.
+	ErrGap = errors.New("sequence gap")
+	// ErrOrder reports a time before that of the previous record.
+	ErrOrder = errors.New("time goes backwards")
+	// ErrHole reports a zero length where a record was acknowledged.
+	ErrHole = errors.New("hole")
+	// ErrSize reports a file that is shorter or longer than its header says.
+	ErrSize = errors.New("wrong file size")
+	// ErrSeal reports a missing or contradictory seal of a segment that has a successor.
+	ErrSeal = errors.New("bad seal")
+	// ErrForeign reports a segment of another journal.
+	ErrForeign = errors.New("segment of another journal")
+	// ErrLookAhead reports a damaged place behind which there are more pretended records than
+	// can be checked in bounded time. No crash writes that.
+	ErrLookAhead = errors.New("too many pretended records after a damaged one")
+)
+
+// CorruptionError reports an acknowledged record, or the frame around it, that no longer
+// verifies. Nothing is truncated; the operator decides.
+type CorruptionError struct {
+	Segment  string // base name of the file
+	Offset   int64  // bytes from the start of Segment
+	Sequence int64  // sequence expected at Offset; 0 if unknown
+	Err      error  // cause, such as ErrChecksum or ErrGap
+}
+
+func (e *CorruptionError) Error() string {
+	return fmt.Sprintf("journal: %s: record %d at offset %s: %v; the record was acknowledged and cannot be read: restore the file, or repair the journal",
+		e.Segment, e.Sequence, thousands(e.Offset), e.Err)
+}
+
+func (e *CorruptionError) Unwrap() error { return e.Err }
+
+// NoSpaceError reports that a segment could not be allocated. Everything committed before is
+// intact, and the next Append tries again.
+type NoSpaceError struct {
+	Dir   string // the journal's directory
+	Bytes int64  // bytes asked for
+	Err   error  // syscall.ENOSPC or EDQUOT, wrapped
+}
+
+func (e *NoSpaceError) Error() string {
+	return fmt.Sprintf("journal: %s: cannot allocate a segment of %s bytes: %v; free space or lower SegmentBytes",
+		e.Dir, thousands(e.Bytes), e.Err)
+}
+
+func (e *NoSpaceError) Unwrap() error { return e.Err }
+
+// Is makes errors.Is(err, ErrNoSpace) true.
+func (e *NoSpaceError) Is(target error) bool { return target == ErrNoSpace }
+
+// isNoSpace tells whether err is the kernel's word for a full disk, quota or size limit.
+func isNoSpace(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
+}
+
+// thousands formats n with separators, as 65,544.
+func thousands(n int64) string {
+	s := strconv.FormatInt(n, 10)
+	neg := ""
+	if n < 0 {
+		neg, s = "-", s[1:]
+	}
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return neg + s
+}

@@ -1,0 +1,169 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Limits and defaults of Options.
+const (
+	MinSegmentBytes     = 64 << 10 // smallest Options.SegmentBytes
+	MaxSegmentBytes     = 1 << 40  // Options.SegmentBytes must be below it
+	DefaultSegmentBytes = 64 << 20
+	DefaultMaxBodyBytes = 16 << 20
+	MaxBodyLimit        = 1 << 30 // largest Options.MaxBodyBytes
+
+	defaultGroupDelay = 5 * time.Millisecond
+	defaultGroupBytes = 1 << 20
+	defaultTouchAhead = 8 << 20
+)
+
+// Options configure Open. The zero value is usable and means every default.
+type Options struct {
+	// SegmentBytes is the size of new segment files in bytes: a multiple of 4,096 in
+	// [MinSegmentBytes, MaxSegmentBytes). Default 64 MiB. Existing segments keep theirs.
+	SegmentBytes int64
+
+	// MaxBodyBytes is the largest body in bytes, in [1, MaxBodyLimit] and at most what fits a
+	// segment. Default 16 MiB, or what fits a segment if that is less.
+	MaxBodyBytes int
+
+	// Durability says when the journal syncs by itself: None, Interval, Group or Batch. The
+	// default is Group(5ms, 1 MiB): it bounds what a power cut can take without anybody having
+	// thought about it, costs the writer nothing and the disk at most some 200 syncs a second.
+	Durability Durability
+
+	// FirstSequence is the first sequence of a new journal, >= 1. Default 1. An existing
+	// journal keeps its own.
+	FirstSequence int64
+
+	// TouchAheadBytes is how far before the writer pages are made present and writable, in
+	// bytes, in [64 KiB, 1 GiB]. Default 8 MiB.
+	TouchAheadBytes int64
+
+	// VerifyAll makes Open check every record of every segment. By default it checks the
+	// newest segment, each older one that nothing proves to have been synced, and the headers
+	// and seals of the rest; readers check what they deliver in any case.
+	VerifyAll bool
+
+	// Logger receives what recovery found and background failures. Default: silent.
+	Logger *slog.Logger
+}
+
+// Durability says when the journal syncs by itself. The zero value means Group(5ms, 1 MiB).
+// See the package documentation for what each can lose.
+type Durability struct {
+	mode  durabilityMode
+	delay time.Duration
+	bytes int64
+}
+
+type durabilityMode uint8
+
+const (
+	modeDefault durabilityMode = iota
+	modeNone
+	modeInterval
+	modeGroup
+	modeBatch
+)
+
+// None never syncs by itself: only Sync, RequestSync, WaitDurable and Close do.
+func None() Durability { return Durability{mode: modeNone} }
+
+// Interval syncs at most d after the first record that is not durable, d in (0, 1h].
+func Interval(d time.Duration) Durability { return Durability{mode: modeInterval, delay: d} }
+
+// Group syncs at most maxDelay after the first record that is not durable, or as soon as
+// maxBytes wait, whichever is first; maxDelay in (0, 1h], maxBytes >= 1.
+func Group(maxDelay time.Duration, maxBytes int64) Durability {
+	return Durability{mode: modeGroup, delay: maxDelay, bytes: maxBytes}
+}
+
+// Batch syncs as soon as something is written and the last sync is over, so that everything
+// committed during one sync shares the next.
+func Batch() Durability { return Durability{mode: modeBatch} }
+
+// String returns the mode as a person would write it, such as "group(5ms, 1,048,576 bytes)".
+func (d Durability) String() string {
+	switch d.mode {
+	case modeNone:
+		return "none"
+	case modeInterval:
+		return fmt.Sprintf("interval(%v)", d.delay)
+	case modeBatch:
+		return "batch"
+	case modeGroup:
+		return fmt.Sprintf("group(%v, %s bytes)", d.delay, thousands(d.bytes))
+	}
+	return Group(defaultGroupDelay, defaultGroupBytes).String()
+}
+
+func (d Durability) validate() error {
+	var errs []error
+	switch d.mode {
+	case modeDefault, modeNone, modeBatch:
+	case modeInterval, modeGroup:
+		if d.delay <= 0 || d.delay > time.Hour {
+			errs = append(errs, fmt.Errorf("Durability: delay %v is outside (0, 1h]", d.delay))
+		}
+		if d.mode == modeGroup && d.bytes < 1 {
+			errs = append(errs, fmt.Errorf("Durability: %d bytes, want at least 1", d.bytes))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// withDefaults returns o with every zero field set. It leaves faults to validate.
+func (o Options) withDefaults() Options {
+	if o.SegmentBytes == 0 {
+		o.SegmentBytes = DefaultSegmentBytes
+	}
+	if o.MaxBodyBytes == 0 {
+		o.MaxBodyBytes = int(min(DefaultMaxBodyBytes, max(1, segmentCapacity(o.SegmentBytes)-recordHeaderBytes)))
+	}
+	if o.Durability.mode == modeDefault {
+		o.Durability = Group(defaultGroupDelay, defaultGroupBytes)
+	}
+	if o.FirstSequence == 0 {
+		o.FirstSequence = 1
+	}
+	if o.TouchAheadBytes == 0 {
+		o.TouchAheadBytes = defaultTouchAhead
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// validate joins every fault of o, which has its defaults, each naming the field.
+func (o Options) validate() error {
+	var errs []error
+	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if o.SegmentBytes < MinSegmentBytes || o.SegmentBytes >= MaxSegmentBytes {
+		fault("SegmentBytes: %d is outside [%d, %d)", o.SegmentBytes, int64(MinSegmentBytes), int64(MaxSegmentBytes))
+	} else if o.SegmentBytes%pageBytes != 0 {
+		fault("SegmentBytes: %d is not a multiple of %d", o.SegmentBytes, pageBytes)
+	} else if fits := segmentCapacity(o.SegmentBytes) - recordHeaderBytes; int64(o.MaxBodyBytes) > fits {
+		fault("MaxBodyBytes: %d does not fit a segment of %d bytes, which takes %d", o.MaxBodyBytes, o.SegmentBytes, fits)
+	}
+	if o.MaxBodyBytes < 1 || o.MaxBodyBytes > MaxBodyLimit {
+		fault("MaxBodyBytes: %d is outside [1, %d]", o.MaxBodyBytes, MaxBodyLimit)
+	}
+	if err := o.Durability.validate(); err != nil {
+		errs = append(errs, err)
+	}
+	if o.FirstSequence < 1 {
+		fault("FirstSequence: %d, want at least 1", o.FirstSequence)
+	}
+	if o.TouchAheadBytes < 64<<10 || o.TouchAheadBytes > 1<<30 {
+		fault("TouchAheadBytes: %d is outside [%d, %d]", o.TouchAheadBytes, 64<<10, 1<<30)
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	return fmt.Errorf("journal: options: %w", errors.Join(errs...))
+}
