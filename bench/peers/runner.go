@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+)
+
+// Settings say how the runner measures.
+type Settings struct {
+	Rounds  int           // measured rounds, >= 1
+	Warmup  int           // rounds before them that are not counted, >= 0
+	Scale   float64       // multiplies every scenario's event counts, > 0
+	Timeout time.Duration // for one round of one system, > 0
+	Dir     string        // parent of the systems' directories
+}
+
+// Outcome is a scenario's result, its systems in the scenario's order.
+type Outcome struct {
+	Scenario Scenario
+	Stats    []Stats // Stats[i] belongs to Scenario.Systems[i]
+}
+
+// ErrTimeout reports a round that did not end in Settings.Timeout.
+var ErrTimeout = errors.New("round did not end in time")
+
+// runScenario measures every system of sc, rounds interleaved, and checks every sum. The first
+// failure ends it, as a *RoundError; the systems' directories are gone when it returns.
+func runScenario(ctx context.Context, sc Scenario, set Settings) (out Outcome, err error) {
+	sc.Work = sc.Work.scaled(set.Scale)
+	want := sc.Want(sc.Work)
+	paced := sc.Work
+	paced.Events = sc.Work.PacedEvents
+
+	benches := make([]Bench, len(sc.Systems))
+	fail := func(i, round int, err error) error {
+		return &RoundError{Scenario: sc.Name, System: sc.Systems[i].Name, Round: round, Err: err}
+	}
+	defer func() {
+		if errors.Is(err, ErrTimeout) {
+			return // a goroutine is still inside a system; the process ends now
+		}
+		for i, b := range benches {
+			if b == nil {
+				continue
+			}
+			if cerr := b.Close(); cerr != nil && err == nil {
+				err = fail(i, 0, cerr)
+			}
+		}
+	}()
+
+	for i, sys := range sc.Systems {
+		w := sc.Work
+		w.Dir, err = os.MkdirTemp(set.Dir, "system-")
+		if err != nil {
+			return out, fail(i, 0, err)
+		}
+		defer os.RemoveAll(w.Dir)
+		benches[i], err = sys.Open(w)
+		if err != nil {
+			benches[i] = nil
+			return out, fail(i, 0, err)
+		}
+	}
+
+	rates := make([][]float64, len(benches))
+	latency := make([]*Histogram, len(benches))
+	for round := 1; round <= set.Warmup+set.Rounds; round++ {
+		for _, i := range order(round-1, len(benches)) {
+			if err := ctx.Err(); err != nil {
+				return out, fail(i, round, err)
+			}
+			res, err := guarded(set.Timeout, benches[i].Round)
+			if err == nil && res.Sum != want {
+				err = &SumError{Got: res.Sum, Want: want}
+			}
+			if err != nil {
+				return out, fail(i, round, err)
+			}
+			h := new(Histogram) // a warm-up round's is thrown away
+			if round > set.Warmup {
+				rates[i] = append(rates[i], rate(sc.Work.Events, res.Elapsed))
+				if latency[i] == nil {
+					latency[i] = h
+				}
+				h = latency[i]
+			}
+			if err := runPaced(benches[i], sc, paced, h, set.Timeout); err != nil {
+				return out, fail(i, round, err)
+			}
+		}
+	}
+
+	out = Outcome{Scenario: sc, Stats: make([]Stats, len(benches))}
+	for i := range benches {
+		if latency[i].Count() == 0 {
+			latency[i] = nil
+		}
+		out.Stats[i] = newStats(rates[i], latency[i])
+	}
+	return out, nil
+}
+
+// runPaced does the latency part of a round where scenario and system have one.
+func runPaced(b Bench, sc Scenario, paced Work, h *Histogram, limit time.Duration) error {
+	p, ok := b.(Pacer)
+	if !ok || paced.PacedEvents == 0 {
+		return nil
+	}
+	before := h.Count()
+	sum, err := guarded(limit, func() (uint64, error) { return p.Paced(h) })
+	if err != nil {
+		return err
+	}
+	if want := sc.Want(paced); sum != want {
+		return &SumError{Got: sum, Want: want}
+	}
+	if got := h.Count() - before; got != int64(paced.Events) {
+		return fmt.Errorf("latency of %d events recorded, %d published", got, paced.Events)
+	}
+	return nil
+}
+
+// order is the sequence in which n systems run round r (from 0): rotated by one each round.
+func order(r, n int) []int {
+	is := make([]int, n)
+	for k := range is {
+		is[k] = (r + k) % n
+	}
+	return is
+}
+
+// guarded collects the last round's garbage, runs f and gives up after limit: a lost wake-up in a
+// system must not hang the program. What f started goes on then, so the caller has to end the
+// process.
+func guarded[R any](limit time.Duration, f func() (R, error)) (R, error) {
+	runtime.GC()
+	type answer struct {
+		res R
+		err error
+	}
+	done := make(chan answer, 1)
+	go func() {
+		res, err := f()
+		done <- answer{res, err}
+	}()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case a := <-done:
+		return a.res, a.err
+	case <-timer.C:
+		var zero R
+		return zero, fmt.Errorf("%w (%v)", ErrTimeout, limit)
+	}
+}
+
+// emptyDir removes what is in dir, for systems that write it anew each round.
+func emptyDir(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range entries {
+		errs = append(errs, os.RemoveAll(filepath.Join(dir, e.Name())))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,48 @@
+package main
+
+// scenarios is the registry: every piece of work, and who does it. Each system's function lives in
+// its own file.
+func scenarios() []Scenario {
+	return []Scenario{
+		{
+			Name:  "ring/one-to-one",
+			About: "one producer, one consumer, 8-byte events one at a time, 65,536 slots",
+			Work:  Work{Events: 10_000_000, Batch: 1, BodyBytes: 8},
+			Want:  ringSum,
+			Systems: []System{
+				{"channel", each(channelRing)},
+				{"go-disruptor-v0.5.0", each(disruptorV050Ring)},
+				{"go-disruptor-2020", each(disruptor2020Ring)},
+			},
+		},
+		{
+			Name:  "ring/one-to-one-batch",
+			About: "the same, published ten at a time",
+			Work:  Work{Events: 20_000_000, Batch: 10, BodyBytes: 8},
+			Want:  ringSum,
+			Systems: []System{
+				{"channel", each(channelRingBatch)},
+				{"go-disruptor-v0.5.0", each(disruptorV050Ring)},
+				{"go-disruptor-2020", each(disruptor2020Ring)},
+			},
+		},
+		{
+			Name:  "journal/append",
+			About: "records of 128 bytes to a fresh log, no sync, 64 a batch",
+			Work:  Work{Events: 1_000_000, Batch: 64, BodyBytes: 128},
+			Want:  bodySum,
+			Systems: []System{
+				{"tidwall-wal", each(tidwallAppend)},
+			},
+		},
+		{
+			Name:  "journal/replay",
+			About: "records of 128 bytes read in order from the page cache",
+			Work:  Work{Events: 1_000_000, Batch: 64, BodyBytes: 128},
+			Want:  bodySum,
+			Systems: []System{
+				{"tidwall-wal", tidwallReplay},
+			},
+		},
+	}
+}

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"time"
+
+	disruptor "github.com/smartystreets-prototypes/go-disruptor"
+)
+
+// disruptor2020Ring runs the go-disruptor that headrace builds on, as it comes: its own writer, its
+// own reader.
+func disruptor2020Ring(w Work) (Result, error) {
+	h := &summingHandler{last: int64(w.Events) - 1, done: make(chan struct{})}
+	wireup, err := disruptor.NewWireup(
+		disruptor.WithCapacity(ringSlots),
+		disruptor.WithWaitStrategy(disruptor.NewWaitStrategy()),
+		disruptor.WithConsumerGroup(h))
+	if err != nil {
+		return Result{}, err
+	}
+	writer, reader := wireup.Build()
+	stopped := make(chan struct{})
+	go func() {
+		reader.Read()
+		close(stopped)
+	}()
+
+	start := time.Now()
+	batch := int64(w.Batch)
+	for left := int64(w.Events); left > 0; left -= batch {
+		hi := writer.Reserve(batch)
+		lo := hi - batch + 1
+		for seq := lo; seq <= hi; seq++ {
+			h.ring[seq&ringMask] = uint64(seq) + 1
+		}
+		writer.Commit(lo, hi)
+	}
+	<-h.done
+	res := Result{Elapsed: time.Since(start), Sum: h.sum}
+	err = reader.Close()
+	<-stopped
+	return res, err
+}
