@@ -1,0 +1,68 @@
+// Package ring passes events between goroutines through a ring of preallocated slots: an
+// LMAX-style disruptor.
+//
+// # Caveats first
+//
+//   - An event in a slot belongs to whoever holds it now: to the producer between Claim and
+//     Publish, to the consumers until they have handled it. Keep no pointer into a slot longer.
+//   - What is claimed must be published. A claim that is never published stops every consumer
+//     in front of it, and Close waits for it.
+//   - With SingleProducer exactly one goroutine at a time claims and publishes, in order.
+//   - The slowest consumer stops the producers as soon as it is Slots events behind.
+//
+// # Vocabulary
+//
+// A sequence is the number of an event: an int64 that grows by one for each event, starts at
+// Options.FirstSequence and has no gaps. Event s lives in slot s mod Slots. A producer claims
+// slots, writes its events into them, and publishes them. A consumer's cursor is the sequence
+// that it has handled last; the ring's cursor is the last that is published without a gap before
+// it. The barrier of a consumer is how far it may read: the ring's cursor, or the least cursor
+// of the consumers that it comes after. The gating sequence is the least cursor of the consumers
+// with nobody after them: a producer may not lap it. A wait strategy is how a goroutine waits.
+//
+// # Use
+//
+//	r, err := ring.New[Order](ring.Options{Slots: 1 << 14})
+//	written, err := r.Consume("journal", journal, ring.ConsumerOptions{})
+//	_, err = r.Consume("logic", logic, ring.ConsumerOptions{After: []*ring.Consumer{written}})
+//	err = r.Start()
+//
+//	hi, err := r.Claim(1)       // in a producer
+//	*r.Slot(hi) = Order{ID: 1}
+//	r.Publish(hi, hi)
+//
+//	err = r.Close(ctx)          // no new claims; everything claimed is handled; then stop
+//
+// Consumers form any graph without cycles, because After can only name consumers that exist. A
+// consumer gets contiguous spans of []T, not a call per event: as many events as are readable,
+// cut where the ring wraps and at ConsumerOptions.MaxBatch.
+//
+// # Two kinds of producers
+//
+// MultiProducer lets any goroutine claim, by compare-and-swap, and publishes by marking each
+// slot. SingleProducer needs neither: a claim is an addition and a publish is one plain store.
+// It is several times as fast, and the caller must see to it that claims and publishes never run
+// at the same time.
+//
+// # Waiting
+//
+// The default, WaitAdaptive, spins for some microseconds where there is a processor to spare,
+// then yields, then parks; a parked goroutine costs nothing and is woken by exactly the publish
+// that it waits for. WaitSpin is for those who have a core per consumer.
+//
+// # Stopping
+//
+// Close refuses new claims, waits until everything claimed is published and handled, and stops
+// the consumers. Halt stops them after the span that they are in, whatever remains. A handler
+// that returns an error, panics or calls runtime.Goexit halts the ring: its cursor stays before
+// the events that it has not released, Err names it and the span, and every blocked producer
+// returns an error that wraps the same.
+//
+// # Fast slots
+//
+// A slot type without pointers is the fast case: the garbage collector never looks into the
+// ring, and storing into a slot needs no write barrier. With pointers, an old event keeps what
+// it points to alive until its slot is used again.
+//
+// Nothing here allocates per event.
+package ring

@@ -1,0 +1,147 @@
+package ring
+
+import (
+	"context"
+	"fmt"
+)
+
+// Close refuses new claims with ErrClosed, waits until everything claimed is published and every
+// consumer has handled the last of it, and stops the consumers. After it returned nil, nothing is
+// lost and no goroutine of the ring remains.
+//
+// If ctx ends first, the error is a *DrainError that names who is late; the ring goes on draining.
+// If a consumer failed, or Halt was called before the ring was drained, Close waits for the
+// consumers to stop and returns ErrHalted (wrapping the *ConsumerError). On a ring that was never
+// started it returns ErrNotStarted if something was claimed.
+//
+// Close may be called from any goroutine and again; every call waits. From inside a handler it
+// fences the producers and returns ErrWouldDeadlock at once, and Done tells the end.
+func (r *Ring[T]) Close(ctx context.Context) error {
+	r.seq.fence()
+	r.seq.wakeEverybody()
+	if !r.endUnstarted() {
+		if r.seq.current() != nil {
+			return fmt.Errorf("ring: close: %w", ErrWouldDeadlock)
+		}
+		select {
+		case <-r.done:
+		default:
+			select {
+			case <-r.done:
+			case <-ctx.Done():
+				return r.drainError(ctx.Err())
+			}
+		}
+	}
+	return r.closeError()
+}
+
+// Halt stops every consumer after the span that it is in, whatever remains, and makes every
+// blocked or later claim fail. It does not wait; Done tells the end. It may be called from any
+// goroutine, a handler included, and again. After a complete Close it does nothing.
+func (r *Ring[T]) Halt() {
+	select {
+	case <-r.done:
+		return
+	default:
+	}
+	r.halt()
+	r.endUnstarted()
+}
+
+func (r *Ring[T]) halt() {
+	r.seq.state.Or(stateHalted | stateClosed)
+	r.seq.fence()
+	r.seq.wakeEverybody()
+}
+
+// endUnstarted ends a ring that has no consumers running because it never started.
+func (r *Ring[T]) endUnstarted() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.started {
+		return false
+	}
+	if !r.ended {
+		r.ended = true
+		for _, c := range r.consumers {
+			c.stop()
+		}
+		close(r.done)
+	}
+	return true
+}
+
+// fail halts the ring for a consumer that cannot go on. It runs on the consumer's goroutine.
+func (r *Ring[T]) fail(cause *ConsumerError) {
+	f := &failure{cause: cause, err: fmt.Errorf("%w: %w", ErrHalted, cause)}
+	first := r.seq.failed.CompareAndSwap(nil, f)
+	r.halt()
+	if first && r.onError != nil {
+		defer func() { _ = recover() }()
+		r.onError(cause)
+	}
+}
+
+// consumerStopped is the last thing that a consumer's goroutine does.
+func (r *Ring[T]) consumerStopped(c *Consumer) {
+	c.stop()
+	if r.running.Add(-1) == 0 {
+		close(r.done)
+	}
+}
+
+func (c *Consumer) stop() {
+	c.goroutine.Store(0)
+	c.stopped.Store(true)
+	c.gate.wakeAll()
+}
+
+// wakeEverybody makes all who are parked look at the state again.
+func (s *sequencer) wakeEverybody() {
+	s.started.wakeAll()
+	s.published.wakeAll()
+	if all := s.everybody.Load(); all != nil {
+		for _, c := range *all {
+			c.gate.wakeAll()
+		}
+	}
+}
+
+// late returns the consumers below seq.
+func (r *Ring[T]) late(seq int64) []ConsumerStats {
+	var out []ConsumerStats
+	for _, c := range r.snapshot() {
+		if cursor := c.Cursor(); cursor < seq {
+			out = append(out, ConsumerStats{Name: c.name, Cursor: cursor, Lag: c.Lag()})
+		}
+	}
+	return out
+}
+
+func (r *Ring[T]) drainError(err error) error {
+	claimed := r.seq.claimed()
+	return &DrainError{Claimed: claimed, Published: min(r.Cursor(), claimed), Late: r.late(claimed), Err: err}
+}
+
+// closeError is the outcome of a Close after which nothing runs.
+func (r *Ring[T]) closeError() error {
+	if f := r.seq.failed.Load(); f != nil {
+		return f.err
+	}
+	all := r.seq.everybody.Load()
+	if all == nil {
+		if claimed := r.seq.claimed(); claimed >= r.seq.first {
+			return fmt.Errorf("ring: close: sequences %d to %d were never handled: %w", r.seq.first, claimed, ErrNotStarted)
+		}
+		return nil
+	}
+	// Not by comparing cursors with claimed: a single producer that runs into the closed ring just
+	// now shows a claim that it takes back.
+	for _, c := range *all {
+		if !c.complete.Load() {
+			return ErrHalted
+		}
+	}
+	return nil
+}

@@ -1,0 +1,111 @@
+package ring
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Limits and defaults of Options.
+const (
+	DefaultSlots = 8192
+	MaxSlots     = 1 << 30
+	// MaxFirstSequence leaves 2^62 sequences after the first: 146 years at 10^9 a second.
+	MaxFirstSequence = 1 << 62
+)
+
+// Producers tells how many goroutines may claim and publish at the same time.
+type Producers uint8
+
+const (
+	// MultiProducer: any number of goroutines. The default.
+	MultiProducer Producers = iota
+	// SingleProducer: one at a time, which the caller sees to; claims are published in order.
+	SingleProducer
+)
+
+func (p Producers) String() string {
+	switch p {
+	case MultiProducer:
+		return "multi"
+	case SingleProducer:
+		return "single"
+	}
+	return fmt.Sprintf("Producers(%d)", uint8(p))
+}
+
+// Options of a ring. The zero value is the default.
+type Options struct {
+	// Slots is the number of events in flight: a power of two in [1, MaxSlots].
+	// Default DefaultSlots.
+	Slots int
+	// FirstSequence is the sequence of the first event, in [1, MaxFirstSequence]. Default 1.
+	FirstSequence int64
+	// Producers is MultiProducer, the default, or SingleProducer.
+	Producers Producers
+	// Wait is how blocked producers wait, and consumers without a strategy of their own.
+	// Default WaitAdaptive().
+	Wait WaitStrategy
+	// OnError, where set, is called once, with the error that Err returns from then on, when the
+	// first consumer fails. It runs on that consumer's goroutine after the ring was halted and
+	// before Done is closed; it must not wait for Done. Its panics are swallowed.
+	OnError func(*ConsumerError)
+}
+
+func (o Options) withDefaults() Options {
+	if o.Slots == 0 {
+		o.Slots = DefaultSlots
+	}
+	if o.FirstSequence == 0 {
+		o.FirstSequence = 1
+	}
+	o.Wait = o.Wait.orElse(WaitAdaptive())
+	return o
+}
+
+func (o Options) validate(slotBytes uintptr) error {
+	var faults []error
+	if o.Slots < 1 || o.Slots > MaxSlots || o.Slots&(o.Slots-1) != 0 {
+		faults = append(faults, optionError("Slots", "%d is not a power of two in [1, %d]", o.Slots, MaxSlots))
+	} else if slotBytes > maxRingBytes/uintptr(o.Slots) {
+		faults = append(faults, optionError("Slots", "%d slots of %d bytes are more than %d bytes",
+			o.Slots, slotBytes, uintptr(maxRingBytes)))
+	}
+	if o.FirstSequence < 1 || o.FirstSequence > MaxFirstSequence {
+		faults = append(faults, optionError("FirstSequence", "%d is not in [1, %d]", o.FirstSequence, int64(MaxFirstSequence)))
+	}
+	if o.Producers > SingleProducer {
+		faults = append(faults, optionError("Producers", "%v is neither MultiProducer nor SingleProducer", o.Producers))
+	}
+	return errors.Join(faults...)
+}
+
+// maxRingBytes is far below what an address space holds, so that a size never overflows.
+const maxRingBytes = 1 << (30 + 14*(^uint(0)>>63))
+
+// ConsumerOptions of one consumer. The zero value stands at the head of the graph.
+type ConsumerOptions struct {
+	// After names the consumers of the same ring that must have handled an event before this one
+	// sees it. None: it sees an event as soon as it is published.
+	After []*Consumer
+	// Wait is how it waits for events. Default: Options.Wait.
+	Wait WaitStrategy
+	// MaxBatch is the largest number of events in one span, >= 0; a consumer's progress becomes
+	// visible after each span. 0, the default, takes Slots/8, at least 1.
+	MaxBatch int
+}
+
+func (o ConsumerOptions) validate(s *sequencer) error {
+	var faults []error
+	for i, c := range o.After {
+		switch {
+		case c == nil:
+			faults = append(faults, optionError("After", "entry %d is nil", i))
+		case c.seq != s:
+			faults = append(faults, optionError("After", "consumer %q belongs to another ring", c.name))
+		}
+	}
+	if o.MaxBatch < 0 {
+		faults = append(faults, optionError("MaxBatch", "%d is negative", o.MaxBatch))
+	}
+	return errors.Join(faults...)
+}

@@ -1,0 +1,176 @@
+package ring
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/smartystreets-prototypes/go-disruptor"
+
+	"github.com/headrace/headrace/internal/cpu"
+)
+
+// Ring passes events of type T from producers to consumers. New makes one. Its methods may be
+// called from any goroutine, except that with SingleProducer the claims and Publish belong to one
+// goroutine at a time.
+type Ring[T any] struct {
+	slots []T
+	seq   *sequencer
+
+	onError func(*ConsumerError)
+	done    chan struct{} // closed when no consumer runs any more
+	running atomic.Int32  // consumers that run
+
+	mu        sync.Mutex // guards what follows
+	started   bool
+	ended     bool // done is closed, or will be by the last consumer
+	consumers []*Consumer
+	loops     []*loop[T]
+}
+
+// New makes a ring with its slots. The zero value of o is the default. The error joins an
+// *OptionError for each field that is out of range.
+func New[T any](o Options) (*Ring[T], error) {
+	return newRing[T](o, cpu.HasMembarrier())
+}
+
+// newRing lets tests choose the fenced stores where the asymmetric fence exists.
+func newRing[T any](o Options, plain bool) (*Ring[T], error) {
+	o = o.withDefaults()
+	var zero T
+	if err := o.validate(unsafe.Sizeof(zero)); err != nil {
+		return nil, err
+	}
+	r := &Ring[T]{
+		slots:   make([]T, o.Slots),
+		seq:     &sequencer{},
+		onError: o.OnError,
+		done:    make(chan struct{}),
+	}
+	r.seq.init(o, plain)
+	return r, nil
+}
+
+// Consume adds a consumer that hands the events to h. It must be called before Start. name must
+// be non-empty and unique in the ring. The error joins an *OptionError for each fault, or is
+// ErrStarted, or ErrClosed.
+func (r *Ring[T]) Consume(name string, h Handler[T], o ConsumerOptions) (*Consumer, error) {
+	if f, ok := h.(HandlerFunc[T]); h == nil || ok && f == nil {
+		return nil, optionError("Handler", "consumer %q has none", name)
+	}
+	if name == "" {
+		return nil, optionError("Name", "a consumer needs a name")
+	}
+	if err := o.validate(r.seq); err != nil {
+		return nil, fmt.Errorf("ring: consumer %q: %w", name, err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.started {
+		return nil, ErrStarted
+	}
+	if r.ended || r.seq.state.Load() != 0 {
+		return nil, r.seq.stopError()
+	}
+	for _, c := range r.consumers {
+		if c.name == name {
+			return nil, optionError("Name", "there is a consumer %q already", name)
+		}
+	}
+	c := &Consumer{seq: r.seq, name: name, after: distinct(o.After)}
+	c.cursor.Store(r.seq.first - 1)
+	c.gate.init(false)
+	l := &loop[T]{
+		Consumer: c,
+		ring:     r,
+		handler:  h,
+		maxBatch: int64(o.MaxBatch),
+		wait:     o.Wait.orElse(r.seq.wait),
+		upstream: newBarrier(r.seq, c.after),
+		parker:   newParker(),
+	}
+	if l.maxBatch == 0 {
+		l.maxBatch = max(1, r.seq.slots/8)
+	}
+	l.reader = disruptor.NewReader(&c.cursor, &c.cursor, l.upstream, l, l)
+	r.register(c, l)
+	return c, nil
+}
+
+// Start starts the consumers, each on a goroutine of its own. Events published before it wait in
+// the ring. The errors are ErrNoConsumers, ErrStarted, and ErrClosed or ErrHalted for a ring that
+// was stopped before it began.
+func (r *Ring[T]) Start() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.started:
+		return ErrStarted
+	case r.ended:
+		return r.seq.stopError()
+	case len(r.consumers) == 0:
+		return ErrNoConsumers
+	}
+	r.started = true
+	gating, all := leaves(r.consumers), r.consumers
+	r.running.Store(int32(len(all)))
+	r.seq.everybody.Store(&all)
+	r.seq.gating.Store(&gating)
+	for _, l := range r.loops {
+		go l.run()
+	}
+	r.seq.started.wakeAll()
+	return nil
+}
+
+// Claim takes the next n slots and returns the last of them: the caller owns [hi-n+1, hi], must
+// write each of its events through Slot, and must publish all of them. It blocks while the ring
+// is full, as Options.Wait directs; before Start too, until another goroutine starts the ring.
+//
+// The errors are ErrClaimSize for n outside [1, Slots], ErrClosed, ErrHalted (which wraps the
+// *ConsumerError, if that is the cause), and ErrWouldDeadlock in a handler that would wait for
+// itself. After an error nothing is claimed.
+func (r *Ring[T]) Claim(n int) (hi int64, err error) { return r.seq.claim(n) }
+
+// TryClaim is Claim without blocking: it returns ErrFull if fewer than n slots are free. It never
+// fails because another producer was faster.
+func (r *Ring[T]) TryClaim(n int) (hi int64, err error) {
+	if n < 1 || n > len(r.slots) {
+		return 0, ErrClaimSize
+	}
+	return r.seq.tryClaim(n)
+}
+
+// ClaimContext is Claim that gives up when ctx ends, and then returns ctx.Err(). It claims nothing
+// if ctx has ended already.
+func (r *Ring[T]) ClaimContext(ctx context.Context, n int) (hi int64, err error) {
+	return r.seq.claimWait(ctx, n)
+}
+
+// Slot returns the slot of seq. It may be written by whoever has claimed seq and not yet
+// published it. The memory is reused every Slots events.
+func (r *Ring[T]) Slot(seq int64) *T {
+	return (*T)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(r.slots)),
+		uintptr(seq&int64(len(r.slots)-1))*unsafe.Sizeof(*new(T))))
+}
+
+// Publish makes the claimed events [lo, hi] readable. A consumer at the head of the graph learns of
+// all of them at once or of none. A claim may be published in parts. Single producers publish in
+// the order of their claims. What was not claimed must not be published. Publish does not block.
+func (r *Ring[T]) Publish(lo, hi int64) { r.seq.publish(lo, hi) }
+
+// Slots returns the number of slots.
+func (r *Ring[T]) Slots() int { return len(r.slots) }
+
+// Done is closed when every consumer has stopped: after Close or Halt, or a consumer's failure.
+func (r *Ring[T]) Done() <-chan struct{} { return r.done }
+
+// Err returns the first *ConsumerError, or nil while none has failed.
+func (r *Ring[T]) Err() error {
+	if f := r.seq.failed.Load(); f != nil {
+		return f.cause
+	}
+	return nil
+}

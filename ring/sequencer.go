@@ -1,0 +1,221 @@
+package ring
+
+import (
+	"context"
+	"math/bits"
+	"sync/atomic"
+
+	"github.com/smartystreets-prototypes/go-disruptor"
+
+	"github.com/headrace/headrace/internal/cpu"
+)
+
+// Bits of sequencer.state. They are only ever set.
+const (
+	stateClosed  = 1 << iota // no claim may succeed any more
+	stateSettled             // and none that sequencer.claimed does not show
+	stateHalted              // consumers stop, whatever remains
+)
+
+// A sequencer hands out sequences and says which are published: everything about a ring that
+// does not depend on the type of its slots. Fields are grouped by who writes them, a cache line
+// pair between groups.
+type sequencer struct {
+	_ cpu.Pad
+
+	// Written before the first claim, then read only.
+	first int64 // sequence of the first event
+	slots int64
+	multi bool
+	plain bool    // stores that others wait for have no fence; see gate
+	shift uint    // log2(slots)
+	marks []int32 // multi: the lap that a slot was published in last
+	wait  WaitStrategy
+
+	// Seldom written.
+	state     atomic.Uint32
+	gating    atomic.Pointer[[]*Consumer] // consumers with nobody after them; nil before Start
+	everybody atomic.Pointer[[]*Consumer] // all consumers; nil before Start
+	failed    atomic.Pointer[failure]
+
+	published gate // for the ring's cursor
+	_         cpu.Pad
+	started   gate // for Start
+	_         cpu.Pad
+
+	single singleState
+	_      cpu.Pad
+	shared multiState
+	_      cpu.Pad
+
+	// cursor is written by the single producer: everything up to it is published.
+	cursor disruptor.Cursor
+	_      cpu.Pad
+}
+
+type failure struct {
+	cause *ConsumerError
+	err   error // wraps ErrHalted and cause
+}
+
+func (s *sequencer) init(o Options, plain bool) {
+	s.first = o.FirstSequence
+	s.slots = int64(o.Slots)
+	s.multi = o.Producers == MultiProducer
+	s.plain = plain
+	s.shift = uint(bits.TrailingZeros64(uint64(o.Slots)))
+	s.wait = o.Wait
+	s.published.init(plain)
+	s.started.init(false)
+	s.cursor.Store(s.first - 1)
+	if s.multi {
+		s.initMulti()
+	} else {
+		s.initSingle()
+	}
+}
+
+// claimWait claims like claim and blocks while the ring is full. A nil ctx never ends.
+func (s *sequencer) claimWait(ctx context.Context, n int) (int64, error) {
+	if n < 1 || int64(n) > s.slots {
+		return 0, ErrClaimSize
+	}
+	var done <-chan struct{}
+	if ctx != nil {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		done = ctx.Done()
+	}
+	hi, err := s.tryClaim(n)
+	if err != ErrFull {
+		return hi, err
+	}
+	w := s.wait.begin()
+	defer w.end()
+	var self *Consumer // set if the caller is a handler
+	for asked := false; ; {
+		wait := w.step()
+		if !asked && (!wait || !w.parks) { // asking takes as long as a short wait
+			self, asked = s.current(), true
+		}
+		if self != nil && s.wouldDeadlock(self, n) {
+			return 0, ErrWouldDeadlock
+		}
+		if !wait {
+			s.parkProducer(n, done)
+		}
+		select {
+		case <-done:
+			return 0, ctx.Err()
+		default:
+		}
+		if hi, err = s.tryClaim(n); err != ErrFull {
+			return hi, err
+		}
+	}
+}
+
+// parkProducer blocks until n slots may be free, the ring stops or done is closed.
+func (s *sequencer) parkProducer(n int, done <-chan struct{}) {
+	p := parkers.Get().(*parker)
+	defer parkers.Put(p)
+	gating := s.gating.Load()
+	if gating == nil {
+		s.started.park(p, never, func() bool { return s.gating.Load() != nil || s.state.Load() != 0 }, done)
+		return
+	}
+	// Another producer may claim meanwhile; then the wake-up is early.
+	need := s.claimed() + int64(n) - s.slots
+	for _, c := range *gating {
+		if c.cursor.Load() < need {
+			c.gate.park(p, need, func() bool { return c.cursor.Load() >= need || s.state.Load() != 0 }, done)
+			return
+		}
+	}
+}
+
+// wouldDeadlock tells whether n slots cannot become free before the handler of c returns.
+func (s *sequencer) wouldDeadlock(c *Consumer, n int) bool {
+	return s.claimed()+int64(n)-s.slots > c.cursor.Load()
+}
+
+// gatingSequence returns the least cursor that a producer may not lap.
+func (s *sequencer) gatingSequence() int64 {
+	gating := s.gating.Load()
+	if gating == nil {
+		return s.first - 1
+	}
+	least := int64(never)
+	for _, c := range *gating {
+		least = min(least, c.cursor.Load())
+	}
+	return least
+}
+
+// stopError says why nothing can be claimed, or why a consumer has stopped.
+func (s *sequencer) stopError() error {
+	if f := s.failed.Load(); f != nil {
+		return f.err
+	}
+	if s.state.Load()&stateHalted != 0 {
+		return ErrHalted
+	}
+	return ErrClosed
+}
+
+// fence refuses every claim from now on. After it s.claimed() is never less than what was handed
+// out; when it equals a cursor, nothing is left to come.
+func (s *sequencer) fence() {
+	s.state.Or(stateClosed)
+	if s.multi {
+		s.closeMulti()
+	} else if s.plain {
+		cpu.Membarrier()
+	}
+	s.state.Or(stateSettled)
+}
+
+// drained tells whether everything ever claimed is at or below seq.
+func (s *sequencer) drained(seq int64) bool {
+	return s.state.Load()&stateSettled != 0 && s.claimed() == seq
+}
+
+func (s *sequencer) halted() bool { return s.state.Load()&stateHalted != 0 }
+
+// tryClaim claims n slots, in [1, slots], or fails at once.
+func (s *sequencer) tryClaim(n int) (int64, error) {
+	if s.multi {
+		return s.tryClaimMulti(int64(n))
+	}
+	return s.tryClaimSingle(int64(n))
+}
+
+// claimed returns the last sequence handed out. The single producer may show one that it is about
+// to take back, but after fence only once.
+func (s *sequencer) claimed() int64 {
+	if s.multi {
+		return s.shared.word.Load() &^ closedBit
+	}
+	return atomic.LoadInt64(&s.single.claimed)
+}
+
+// publish makes [lo, hi] readable.
+func (s *sequencer) publish(lo, hi int64) {
+	if s.multi {
+		s.mark(lo, hi)
+	} else if s.plain {
+		cpu.StoreRelease(&s.cursor[0], hi)
+	} else {
+		s.cursor.Store(hi)
+	}
+	s.published.notify(hi)
+}
+
+// highest returns the ring's cursor.
+func (s *sequencer) highest() int64 {
+	if s.multi {
+		return s.scan(s.headSequence())
+	}
+	return s.cursor.Load()
+}

@@ -1,0 +1,110 @@
+package ring
+
+import (
+	"math"
+	"sync/atomic"
+
+	"github.com/headrace/headrace/internal/cpu"
+)
+
+// closedBit in multiState.word is set by fence; then no compare-and-swap of a producer succeeds,
+// because producers give up when they see it.
+const closedBit = math.MinInt64
+
+// multiState is shared by all producers.
+type multiState struct {
+	word atomic.Int64 // last claimed sequence, and closedBit
+	_    cpu.Pad
+	gate atomic.Int64 // a gating sequence seen lately; the true one is no less
+}
+
+func (s *sequencer) initMulti() {
+	s.marks = make([]int32, s.slots)
+	// The lap before the one in which each slot is published first. It may wrap: only equality
+	// with the lap that a reader expects counts, and a slot is never 2^32 laps behind.
+	for seq := s.first; seq < s.first+s.slots; seq++ {
+		s.marks[seq&(s.slots-1)] = s.lap(seq) - 1
+	}
+	s.shared.word.Store(s.first - 1)
+	s.shared.gate.Store(s.first - 1)
+}
+
+func (s *sequencer) lap(seq int64) int32 { return int32(seq >> s.shift) }
+
+// tryClaimMulti returns ErrFull only for a ring that was full at one moment of the call: claimed
+// never falls, so that a word read before the gating sequence is, if anything, too small.
+func (s *sequencer) tryClaimMulti(n int64) (int64, error) {
+	for {
+		word := s.shared.word.Load()
+		if word < 0 {
+			return 0, s.stopError()
+		}
+		hi := word + n
+		if need := hi - s.slots; need > s.shared.gate.Load() {
+			gate := s.gatingSequence()
+			if need > gate {
+				return 0, ErrFull
+			}
+			// Another producer may store an older one after this: harmless, as it is a lower
+			// bound all the same.
+			s.shared.gate.Store(gate)
+		}
+		if s.shared.word.CompareAndSwap(word, hi) {
+			return hi, nil
+		}
+	}
+}
+
+func (s *sequencer) closeMulti() { s.shared.word.Or(closedBit) }
+
+// mark publishes [lo, hi]. lo is marked last: a reader scans upwards and so finds the whole range
+// or nothing of it. Scans begin at the first sequence of a range, since they end only at one.
+func (s *sequencer) mark(lo, hi int64) {
+	if lo > hi {
+		return
+	}
+	mask := s.slots - 1
+	if !s.plain {
+		for seq := hi; seq >= lo; seq-- {
+			atomic.StoreInt32(&s.marks[seq&mask], s.lap(seq))
+		}
+		return
+	}
+	for seq := hi; seq > lo; seq-- {
+		s.marks[seq&mask] = s.lap(seq) // ordered by the release store below
+	}
+	cpu.StoreRelease32(&s.marks[lo&mask], s.lap(lo))
+}
+
+// scan returns the last sequence of the gapless published run after seq, seq if there is none.
+// For a consumer the scan ends after one lap at most, because producers cannot lap it and the
+// marks that it has passed belong to the lap before. Anybody else may be lapped in the middle and
+// then gets a sequence that was the last one a while ago.
+func (s *sequencer) scan(seq int64) int64 {
+	mask := s.slots - 1
+	for {
+		next := seq + 1
+		lap := s.lap(next)
+		run := s.marks[next&mask:]
+		n := 0
+		for n < len(run) && atomic.LoadInt32(&run[n]) == lap {
+			n++
+		}
+		seq += int64(n)
+		if n < len(run) {
+			return seq
+		}
+	}
+}
+
+// headSequence returns the greatest cursor of the consumers; everything up to it was published.
+// The single sequencer has no use for it.
+func (s *sequencer) headSequence() int64 {
+	most := s.first - 1
+	if all := s.everybody.Load(); all != nil {
+		for _, c := range *all {
+			most = max(most, c.cursor.Load())
+		}
+	}
+	return most
+}

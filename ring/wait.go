@@ -1,0 +1,146 @@
+package ring
+
+import (
+	"math"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/headrace/headrace/internal/cpu"
+)
+
+// WaitStrategy is how a goroutine waits for a sequence. The zero value means the default of the
+// place where it stands; WaitSpin, WaitYield, WaitPark and WaitAdaptive make the others.
+//
+//	strategy      costs while idle     wakes up in          for
+//	WaitSpin      a core               well under 1 us      a core per waiter, to spare
+//	WaitYield     a core, politely     about 1 us           cores that are shared now and then
+//	WaitPark      nothing              5 to 50 us           rings that are mostly idle
+//	WaitAdaptive  nothing after a      under 1 us busy,     everything else
+//	              few microseconds     5 to 50 us idle
+//
+// A WaitStrategy is a value without state; it may be shared.
+type WaitStrategy struct {
+	name     string
+	spins    int   // polls with a spin-loop hint between them
+	pause    int32 // hints per poll
+	yields   int   // polls with runtime.Gosched between them
+	parks    bool  // block when these are used up; else yield for ever
+	adaptive bool  // spin only where a processor is free for it
+}
+
+const (
+	// pollInterval is the time between two polls of a spinner. A poll takes the publisher's cache
+	// line away, so that the publisher's next store misses; an interval of many stores makes that
+	// rare, and the next batch large.
+	pollInterval = 250 * time.Nanosecond
+	forever      = math.MaxInt
+)
+
+// WaitSpin polls with a spin-loop hint and never gives up its processor. With more spinners than
+// processors the ring crawls: a spinner holds its processor until the scheduler takes it, 10 ms
+// later.
+func WaitSpin() WaitStrategy {
+	return WaitStrategy{name: "spin", spins: forever, pause: cpu.PausesFor(pollInterval)}
+}
+
+// WaitYield polls like WaitSpin for about 25 us, then lets other goroutines run between polls.
+// It never blocks.
+func WaitYield() WaitStrategy {
+	return WaitStrategy{name: "yield", spins: 100, pause: cpu.PausesFor(pollInterval)}
+}
+
+// WaitPark polls and yields for a few microseconds, then blocks until it is woken.
+func WaitPark() WaitStrategy {
+	return WaitStrategy{name: "park", spins: 4, pause: cpu.PausesFor(pollInterval), yields: 2, parks: true}
+}
+
+// WaitAdaptive is the default. It spins for about 25 us, but only while fewer goroutines spin
+// than there are processors besides the waiter's own, and not at all on one; then it yields a
+// few times, then it blocks until it is woken.
+func WaitAdaptive() WaitStrategy {
+	return WaitStrategy{name: "adaptive", spins: 100, pause: cpu.PausesFor(pollInterval), yields: 16,
+		parks: true, adaptive: true}
+}
+
+// String returns the strategy's name, "default" for the zero value.
+func (w WaitStrategy) String() string {
+	if w.name == "" {
+		return "default"
+	}
+	return w.name
+}
+
+func (w WaitStrategy) orElse(other WaitStrategy) WaitStrategy {
+	if w.name == "" {
+		return other
+	}
+	return w
+}
+
+// spinners counts the goroutines of this process that spin adaptively; processors is GOMAXPROCS,
+// which takes a lock to ask for and is looked up by whoever parks.
+var spinners, processors struct {
+	_ cpu.Pad
+	n atomic.Int32
+	_ cpu.Pad
+}
+
+func init() { noteProcessors() }
+
+func noteProcessors() {
+	if n := int32(runtime.GOMAXPROCS(0)); processors.n.Load() != n {
+		processors.n.Store(n)
+	}
+}
+
+// A waiter carries one wait through its strategy: spin, yield, then park.
+type waiter struct {
+	spins   int
+	yields  int
+	pause   int32
+	parks   bool
+	counted bool // in spinners
+}
+
+func (w WaitStrategy) begin() waiter {
+	v := waiter{spins: w.spins, yields: w.yields, pause: w.pause, parks: w.parks}
+	if w.adaptive {
+		if n := processors.n.Load(); n < 2 || spinners.n.Add(1) >= n {
+			if n >= 2 {
+				spinners.n.Add(-1)
+			}
+			v.spins = 0
+		} else {
+			v.counted = true
+		}
+	}
+	return v
+}
+
+// step waits for a moment. It returns false, without waiting, when it is time to park.
+func (v *waiter) step() bool {
+	if v.spins > 0 {
+		v.spins--
+		cpu.Pause(v.pause)
+		return true
+	}
+	v.end()
+	if v.parks {
+		if v.yields == 0 {
+			noteProcessors()
+			return false
+		}
+		v.yields--
+	}
+	runtime.Gosched()
+	return true
+}
+
+// end must be called when the wait is over.
+func (v *waiter) end() {
+	if v.counted {
+		v.counted = false
+		spinners.n.Add(-1)
+	}
+}
