@@ -1,6 +1,7 @@
 package event
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"runtime/debug"
@@ -207,9 +208,14 @@ func (t *Type[T]) encode(b *box[T], dst []byte) (out []byte, err error) {
 	case len(out)-len(dst) > MaxPayloadBytes:
 		return dst, ErrTooLarge
 	case t.plan.sortMaps:
-		return out, pack.SortMaps(out[len(dst):])
+		err = pack.SortMaps(out[len(dst):])
+	case t.plan.mayCycle:
+		_, err = pack.Scan(out[len(dst):])
 	}
-	return out, nil
+	if errors.Is(err, pack.ErrDepth) {
+		err = ErrTooDeep
+	}
+	return out, err
 }
 
 // Decode sets *v from a payload in the registered version. *v is set to zero first, so nothing

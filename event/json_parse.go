@@ -189,4 +189,3 @@ func parseTime(s string) (int64, error) {
 	}
 	return t.UnixNano(), nil
 }
-

@@ -147,12 +147,14 @@ func (w *walker) walk(t reflect.Type, path string) error {
 	return nil
 }
 
-// checkDepth fails with ErrTooDeep where v nests beyond pack.MaxDepth, as every cycle does, and
+// checkDepth fails with ErrTooDeep where v nests far beyond pack.MaxDepth, as a cycle does, and
 // with ErrTooLarge where it has more parts than a payload has bytes. A cycle would otherwise
 // overflow the stack of msgpack's encoder, which no recover can catch.
 func checkDepth(v reflect.Value) error {
 	parts := MaxPayloadBytes
-	return depth(v, 2*pack.MaxDepth, &parts) // pointers and interfaces count here, not there
+	// Pointers and interfaces count here as well, so this is the coarse check; a scan of the
+	// payload is the exact one.
+	return depth(v, 3*pack.MaxDepth, &parts)
 }
 
 func depth(v reflect.Value, left int, parts *int) error {

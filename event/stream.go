@@ -16,6 +16,9 @@ var (
 
 // located turns an error of package pack into one of this package.
 func located(err error) error {
+	if err == nil {
+		return nil // before p, which errors.As sends to the heap
+	}
 	var p *pack.Error
 	if errors.As(err, &p) {
 		return &MalformedError{p.Offset, p.Err.Error(), err}
