@@ -1,5 +1,7 @@
 package main
 
+import "runtime"
+
 // summingHandler is the consumer of both go-disruptor versions. They leave the slots to the caller;
 // an array of constant size needs no bounds check, as in their own examples. Sequences begin at 0.
 type summingHandler struct {
@@ -8,6 +10,10 @@ type summingHandler struct {
 	sum  uint64
 	last int64         // sequence after which done is closed
 	done chan struct{} // closing it hands sum over to the producer
+}
+
+func newSummingHandler(w Work) *summingHandler {
+	return &summingHandler{last: int64(w.Events) - 1, done: make(chan struct{})}
 }
 
 // Handle is v0.5.0's name of the callback.
@@ -24,3 +30,10 @@ func (h *summingHandler) Handle(lower, upper int64) {
 
 // Consume is the 2020 version's.
 func (h *summingHandler) Consume(lower, upper int64) { h.Handle(lower, upper) }
+
+// yieldWait fits both versions.
+type yieldWait struct{}
+
+func (yieldWait) Gate(int64)    { runtime.Gosched() }
+func (yieldWait) Idle(int64)    { runtime.Gosched() }
+func (yieldWait) Reserve(int64) { runtime.Gosched() }

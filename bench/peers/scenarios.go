@@ -10,9 +10,12 @@ func scenarios() []Scenario {
 			Work:  Work{Events: 10_000_000, Batch: 1, BodyBytes: 8},
 			Want:  ringSum,
 			Systems: []System{
+				{"headrace", each(headraceRing)},
 				{"channel", each(channelRing)},
 				{"go-disruptor-v0.5.0", each(disruptorV050Ring)},
+				{"go-disruptor-v0.5.0-yield", each(disruptorV050YieldRing)},
 				{"go-disruptor-2020", each(disruptor2020Ring)},
+				{"go-disruptor-2020-yield", each(disruptor2020YieldRing)},
 			},
 		},
 		{
@@ -21,9 +24,12 @@ func scenarios() []Scenario {
 			Work:  Work{Events: 20_000_000, Batch: 10, BodyBytes: 8},
 			Want:  ringSum,
 			Systems: []System{
+				{"headrace", each(headraceRing)},
 				{"channel", each(channelRingBatch)},
 				{"go-disruptor-v0.5.0", each(disruptorV050Ring)},
+				{"go-disruptor-v0.5.0-yield", each(disruptorV050YieldRing)},
 				{"go-disruptor-2020", each(disruptor2020Ring)},
+				{"go-disruptor-2020-yield", each(disruptor2020YieldRing)},
 			},
 		},
 		{

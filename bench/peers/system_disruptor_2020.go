@@ -7,12 +7,21 @@ import (
 )
 
 // disruptor2020Ring runs the go-disruptor that headrace builds on, as it comes: its own writer, its
-// own reader.
+// own reader, its default wait strategy, under which an idle consumer sleeps.
 func disruptor2020Ring(w Work) (Result, error) {
-	h := &summingHandler{last: int64(w.Events) - 1, done: make(chan struct{})}
+	return disruptor2020(w, disruptor.NewWaitStrategy())
+}
+
+// disruptor2020YieldRing is the same with a consumer that yields and never sleeps.
+func disruptor2020YieldRing(w Work) (Result, error) {
+	return disruptor2020(w, yieldWait{})
+}
+
+func disruptor2020(w Work, wait disruptor.WaitStrategy) (Result, error) {
+	h := newSummingHandler(w)
 	wireup, err := disruptor.NewWireup(
 		disruptor.WithCapacity(ringSlots),
-		disruptor.WithWaitStrategy(disruptor.NewWaitStrategy()),
+		disruptor.WithWaitStrategy(wait),
 		disruptor.WithConsumerGroup(h))
 	if err != nil {
 		return Result{}, err

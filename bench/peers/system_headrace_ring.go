@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/headrace/headrace/ring"
+)
+
+// headraceRing runs headrace's ring with one producer and its default wait strategy.
+func headraceRing(w Work) (Result, error) { return headraceRingWait(w, ring.WaitAdaptive()) }
+
+func headraceRingWait(w Work, wait ring.WaitStrategy) (Result, error) {
+	r, err := ring.New[uint64](ring.Options{Slots: ringSlots, Producers: ring.SingleProducer, Wait: wait})
+	if err != nil {
+		return Result{}, err
+	}
+	defer r.Halt()
+	var sum uint64 // the consumer's until done is closed
+	done := make(chan struct{})
+	last := int64(w.Events)
+	_, err = r.Consume("sum", ring.HandlerFunc[uint64](func(first int64, span []uint64) error {
+		part := sum
+		for _, v := range span {
+			part += v
+		}
+		sum = part
+		if first+int64(len(span))-1 == last {
+			close(done)
+		}
+		return nil
+	}), ring.ConsumerOptions{})
+	if err != nil {
+		return Result{}, err
+	}
+	if err := r.Start(); err != nil {
+		return Result{}, err
+	}
+
+	start := time.Now()
+	if w.Batch == 1 {
+		err = publishOnes(r, w.Events)
+	} else {
+		err = publishBatches(r, w.Events, w.Batch)
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	select {
+	case <-done:
+	case <-r.Done():
+		return Result{}, r.Err()
+	}
+	res := Result{Elapsed: time.Since(start), Sum: sum}
+	return res, r.Close(context.Background())
+}
+
+func publishOnes(r *ring.Ring[uint64], events int) error {
+	for range events {
+		seq, err := r.Claim(1)
+		if err != nil {
+			return err
+		}
+		*r.Slot(seq) = uint64(seq)
+		r.Publish(seq, seq)
+	}
+	return nil
+}
+
+func publishBatches(r *ring.Ring[uint64], events, batch int) error {
+	for left := events; left > 0; left -= batch {
+		hi, err := r.Claim(batch)
+		if err != nil {
+			return err
+		}
+		lo := hi - int64(batch) + 1
+		for seq := lo; seq <= hi; seq++ {
+			*r.Slot(seq) = uint64(seq)
+		}
+		r.Publish(lo, hi)
+	}
+	return nil
+}
