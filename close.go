@@ -1,0 +1,127 @@
+package headrace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/headrace/headrace/handlers"
+	"github.com/headrace/headrace/journal"
+)
+
+// Close refuses new events, lets the lanes handle all that was published and all that this makes them emit,
+// syncs the journal and closes it. After it returns, no goroutine, mapping or descriptor of the
+// engine is left, unless a handler never returns.
+//
+// If ctx ends first, the engine halts where it stands: what is written stays in the log, and the next
+// Open goes on from there. The error then names the lanes that were late. If the engine had
+// halted before, the error is why. Calling it again waits for the first call and returns the same.
+//
+// A handler may not call Close, which would wait for it: ErrWouldDeadlock.
+func (e *Engine) Close(ctx context.Context) error {
+	if handlers.InLane(ctx) || handlers.OnLane(e.lanes) {
+		return ErrWouldDeadlock
+	}
+	e.closed.Do(func() {
+		go func() {
+			defer close(e.done)
+			e.closeErr = e.close(ctx)
+		}()
+	})
+	select {
+	case <-e.done:
+		return e.closeErr
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (e *Engine) close(ctx context.Context) error {
+	var errs []error
+	e.closing.Store(true)
+	err := e.drain(ctx)
+	complete := err == nil
+	if err == nil {
+		err = e.ring.Close(ctx)
+	}
+	if err == nil {
+		err = e.journal.Sync() // followers may read all of it before they end
+	}
+	if err != nil {
+		complete = false
+		e.ring.Halt()
+		if cause := e.Err(); cause != nil {
+			err = cause // the drain failed because of it
+		}
+		errs = append(errs, err)
+	}
+	e.cancel()
+	<-e.fed
+	if err := e.awaitStop(); err != nil {
+		return errors.Join(append(errs, err)...) // the journal may be in use: it stays open
+	}
+	e.follows.Wait()
+	if complete {
+		if err := e.markProgress(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if err := e.journal.Close(); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// drain waits until nothing is published that a lane has not handled, and nothing emitted that
+// is not published. Producers outside are refused already, so it ends unless handlers go on for ever.
+func (e *Engine) drain(ctx context.Context) error {
+	if err := e.fenceProducers(ctx); err != nil {
+		return err
+	}
+	for {
+		last := e.ring.Cursor()
+		for _, c := range e.consumers {
+			if err := c.WaitFor(ctx, last); err != nil {
+				return fmt.Errorf("headrace: lane %q is late: at %d of %d: %w", c.Name(), c.Cursor(), last, e.translate(err))
+			}
+		}
+		if err := e.feedback.WaitBelow(ctx, 0); err != nil {
+			return fmt.Errorf("headrace: %d emitted bytes wait for the ring: %w", e.feedback.Bytes(), err)
+		}
+		if e.ring.Cursor() == last {
+			return nil
+		}
+	}
+}
+
+// awaitStop waits until every consumer has stopped, but for a handler that does not return no longer
+// than a grace.
+func (e *Engine) awaitStop() error {
+	grace := time.NewTimer(haltGrace)
+	defer grace.Stop()
+	select {
+	case <-e.ring.Done():
+		return nil
+	case <-grace.C:
+	}
+	var late []error
+	for _, c := range e.ring.Stats().Consumers {
+		if c.Lag > 0 {
+			late = append(late, fmt.Errorf("headrace: lane %q has not returned from its handler since event %d; the journal stays open", c.Name, c.Cursor))
+		}
+	}
+	return errors.Join(late...)
+}
+
+// markProgress notes in the log that no answer is missing, so that a handler which answers more
+// types in its next version does not answer the past.
+func (e *Engine) markProgress() error {
+	now := time.Now().UnixNano()
+	body, err := systemBody(progress{Sequence: e.journal.Written()}, now)
+	if err != nil {
+		return err
+	}
+	_, err = e.journal.Append(journal.Entry{Type: progressID, Kind: journal.KindCheckpoint, Time: now, Body: body})
+	return err
+}

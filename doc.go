@@ -1,0 +1,54 @@
+// Package headrace is an event engine inside one process: a lock-free ring of typed events, a
+// journal in memory-mapped files behind it, and behind that the application's handlers. After a
+// crash the state is rebuilt from the journal, through the same handlers.
+//
+// # Caveats first
+//
+//   - One process. The log lies on one disk, and one engine at a time has it open.
+//   - Publish returns when the event is in the ring. It is safe from the death of the process after
+//     WaitWritten, and from a power cut after WaitDurable.
+//   - The slowest lane stops the producers once it is Options.Slots events behind. What may be slow
+//     belongs into a follower (Engine.Follow).
+//   - A handler that fails halts the engine, and fails again at the next Open until it is fixed: nothing
+//     is skipped in silence.
+//   - All of the log is replayed at Open, and all of it is kept.
+//
+// # Use
+//
+// Say what there is: types, handlers, read models.
+//
+//	reg := event.NewRegistry()
+//	event.MustRegister[PlaceOrder](reg, "shop.place-order", 1, event.TypeOptions{Kind: event.Command})
+//	event.MustRegister[OrderPlaced](reg, "shop.order-placed", 1, event.TypeOptions{})
+//
+//	t := headrace.NewTopology(reg)
+//	handlers.On(t.Logic(), "orders", func(c *handlers.Context, cmd PlaceOrder) error {
+//		return handlers.Emit(c, OrderPlaced{Order: cmd.Order, Total: cmd.Total})
+//	})
+//	sales := handlers.NewProjection("sales", &Sales{})
+//	handlers.Apply(sales, func(s *Sales, c *handlers.Context, e OrderPlaced) error { … })
+//	t.Project(sales, headrace.LaneOptions{})
+//
+// Open, publish, read, close.
+//
+//	eng, err := headrace.Open(dir, t, headrace.Options{})
+//	web, err := eng.Producer("web")
+//	seq, err := headrace.Publish(ctx, web, PlaceOrder{…}, headrace.Meta{Key: "order-17"})
+//	err = eng.WaitDurable(ctx, seq)        // safe
+//	err = sales.WaitFor(ctx, seq)          // visible
+//	sales.View(func(s *Sales, at int64) { … })
+//	err = eng.Close(ctx)
+//
+// # One number
+//
+// The sequence that Publish returns is the event's place in the ring, its address in the journal, the
+// number at which a read model stands and a follower goes on. It starts at 1, has no gaps, and
+// survives restarts. It is provisional until written: a crash before that gives it to another event.
+// The engine's own entries (which id a type has, since when a handler answers) and publishes that
+// failed in the middle (voids) have numbers too.
+//
+// # Packages
+//
+// ring and journal stand alone, and know nothing of each other or of events; event is the envelope
+// and the codec; handlers is the chain. This package wires them.
+package headrace

@@ -1,0 +1,275 @@
+package headrace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/headrace/headrace/handlers"
+	"github.com/headrace/headrace/journal"
+	"github.com/headrace/headrace/ring"
+)
+
+// Names of the engine's own stages, as they stand in statistics and errors.
+const (
+	journalStage = "journal"
+	syncStage    = "sync"
+)
+
+// Engine is a ring, a journal behind it, and the lanes of a topology behind that. All methods may be
+// called from any goroutine; those that wait must not be called from a handler.
+type Engine struct {
+	dir      string
+	options  Options
+	topology *Topology
+	types    *handlers.Types
+	journal  *journal.Journal
+	ring     *ring.Ring[handlers.Slot]
+	overflow *handlers.Overflow
+	feedback *handlers.Feedback
+	dedup    *handlers.Dedup
+	log      *slog.Logger
+
+	journaler *ring.Consumer
+	consumers []*ring.Consumer // all of them, the journaler first
+	lanes     []*handlers.Lane // those that run in the ring
+	waits     map[string]*ring.Consumer
+
+	ctx      context.Context // ends when the engine halts or has closed
+	cancel   context.CancelFunc
+	fed      chan struct{} // closed when the feedback goroutine has ended
+	closing  atomic.Bool   // producers outside are refused
+	closed   sync.Once
+	done     chan struct{} // closed when Close has finished
+	closeErr error         // of the first Close; read after done
+
+	mu        sync.Mutex
+	producers map[string]*Producer
+	err       error // why it halted
+	halted    chan struct{}
+	follows   sync.WaitGroup // followers that read the journal
+}
+
+// Open opens the journal in dir, making it if there is none, recovers it, replays it through the
+// handlers of t, and goes live: when Open returns, the state of every lane contains the whole log,
+// and what its handlers owe to it (answers that a crash kept from the log) is on its way.
+//
+// Errors: journal.ErrLocked if another engine has dir; *journal.CorruptionError if the log is damaged below
+// what was promised durable, in which case nothing was changed; *handlers.HandlerError if a
+// handler fails on the past; faults of o and t, joined. After an error nothing stays open.
+//
+// t belongs to the engine from then on.
+func Open(dir string, t *Topology, o Options) (*Engine, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if err := t.use(); err != nil {
+		return nil, err
+	}
+	j, err := journal.Open(dir, o.Journal)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{
+		dir: dir, options: o, topology: t, journal: j, log: o.Logger,
+		dedup:     handlers.NewDedup(o.DedupWindow),
+		waits:     map[string]*ring.Consumer{},
+		producers: map[string]*Producer{},
+		done:      make(chan struct{}), halted: make(chan struct{}), fed: make(chan struct{}),
+	}
+	e.ctx, e.cancel = context.WithCancel(context.Background())
+	if err := e.start(); err != nil {
+		e.cancel()
+		if e.ring != nil {
+			e.ring.Halt()
+		}
+		return nil, errors.Join(err, j.Close())
+	}
+	return e, nil
+}
+
+// start recovers and goes live. After an error no goroutine of it runs.
+func (e *Engine) start() error {
+	began := time.Now()
+	h, err := e.recover()
+	if err != nil {
+		return err
+	}
+	if err := e.build(h); err != nil {
+		return err
+	}
+	err = e.topology.bind(handlers.Binding{
+		Context: e.ctx, Types: e.types, Feedback: e.feedback, Watermarks: h.marks(e.topology),
+		Limits: handlers.Limits{
+			EventBytes:  e.maxBody(),
+			BatchEvents: e.options.Slots / 4,
+			BatchBytes:  e.maxBatchBytes(),
+			Depth:       uint32(e.options.CascadeDepth),
+		},
+	})
+	if err != nil {
+		return err
+	}
+	if h.last > 0 {
+		err = replay(e.topology.lanes, func() (*journal.Reader, error) {
+			return e.journal.NewReader(1, journal.ReaderOptions{Until: h.last})
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if err := e.ring.Start(); err != nil {
+		return err
+	}
+	go func() {
+		defer close(e.fed)
+		if err := e.feedback.Run(e.ctx); err != nil {
+			e.fail(err)
+			e.ring.Halt()
+		}
+	}()
+	e.log.Info("headrace: open", "last_sequence", h.last, "events", h.events, "took", time.Since(began))
+	return nil
+}
+
+// recover reads the log's headers and introduces what is new.
+func (e *Engine) recover() (*history, error) {
+	h, err := newHistory(e.dedup)
+	if err != nil {
+		return nil, err
+	}
+	if last := e.journal.Written(); last > 0 {
+		r, err := e.journal.NewReader(e.journal.FirstSequence(), journal.ReaderOptions{Until: last, Internal: true})
+		if err != nil {
+			return nil, err
+		}
+		if err := errors.Join(h.scan(r), r.Close()); err != nil {
+			return nil, err
+		}
+	}
+	if err := h.introduce(e.journal, e.topology); err != nil {
+		return nil, err
+	}
+	e.types = handlers.NewTypes(e.topology.registry, h.catalog)
+	return h, nil
+}
+
+// build makes the ring and its graph: journaler first, the sync stage if somebody stands behind it, then
+// the lanes.
+func (e *Engine) build(h *history) error {
+	o := e.options
+	r, err := ring.New[handlers.Slot](ring.Options{
+		Slots: o.Slots, FirstSequence: e.journal.Written() + 1, Wait: o.Wait,
+		OnError: func(err *ring.ConsumerError) { e.fail(err) },
+	})
+	if err != nil {
+		return err
+	}
+	e.ring = r
+	handlers.NewSlots(r, o.SlotBytes)
+	e.overflow = handlers.NewOverflow(r, o.OverflowBytes, e.passed)
+	e.feedback = handlers.NewFeedback(r, e.overflow, o.FeedbackBytes)
+
+	durable := false
+	for _, p := range e.topology.lanes {
+		durable = durable || p.options.Behind == Durable
+	}
+	jo := handlers.JournalerOptions{LastTime: h.lastTime}
+	if durable {
+		jo.SyncBacklog = int64(o.Slots / 2)
+	}
+	e.journaler, err = e.consume(journalStage, handlers.NewJournaler(r, e.journal, jo), ring.ConsumerOptions{})
+	if err != nil {
+		return err
+	}
+	behind := map[Gate][]*ring.Consumer{Written: {e.journaler}, Durable: {e.journaler}, Published: nil}
+	if durable {
+		s, err := e.consume(syncStage, handlers.NewSyncer(e.ctx, e.journal, o.Journal.Durability), ring.ConsumerOptions{After: behind[Written]})
+		if err != nil {
+			return err
+		}
+		behind[Durable] = []*ring.Consumer{s}
+	}
+	for _, p := range e.topology.lanes {
+		if p.projector == nil && len(p.lane.HandlerIDs()) == 0 {
+			continue // nobody registered: the lane costs nothing
+		}
+		batch := p.options.MaxBatch
+		if batch == 0 {
+			batch = min(256, o.Slots)
+		}
+		c, err := e.consume(p.lane.Name(), p.lane, ring.ConsumerOptions{After: behind[p.options.Behind], MaxBatch: batch})
+		if err != nil {
+			return err
+		}
+		e.lanes = append(e.lanes, p.lane)
+		if p.projector != nil {
+			p.projector.Running(func(ctx context.Context, seq int64) error { return e.await(ctx, c, seq) })
+		}
+	}
+	return nil
+}
+
+func (e *Engine) consume(name string, h ring.Handler[handlers.Slot], o ring.ConsumerOptions) (*ring.Consumer, error) {
+	c, err := e.ring.Consume(name, h, o)
+	if err == nil {
+		e.consumers = append(e.consumers, c)
+		e.waits[name] = c
+	}
+	return c, err
+}
+
+// passed is the sequence that every consumer has passed.
+func (e *Engine) passed() int64 {
+	low := e.ring.Cursor()
+	for _, c := range e.consumers {
+		low = min(low, c.Cursor())
+	}
+	return low
+}
+
+// maxBody is the limit of one event's body; maxBatchBytes that of an atomic batch, which must fit
+// one segment with the headers of its records.
+func (e *Engine) maxBody() int       { return e.journal.MaxBodyBytes() }
+func (e *Engine) maxBatchBytes() int { return e.journal.MaxBatchBytes(e.options.Slots / 4) }
+
+// fail notes why the engine halts, once, and lets go whatever waits.
+func (e *Engine) fail(err error) {
+	e.mu.Lock()
+	first := e.err == nil
+	if first {
+		e.err = err
+		close(e.halted)
+	}
+	e.mu.Unlock()
+	if !first {
+		return
+	}
+	e.cancel()
+	e.log.Error("headrace: halted", "error", err)
+	if e.options.OnError != nil {
+		go e.options.OnError(err)
+	}
+}
+
+// Err is why the engine halted, or the journal's failure; nil while it is well.
+func (e *Engine) Err() error {
+	e.mu.Lock()
+	err := e.err
+	e.mu.Unlock()
+	if err == nil {
+		err = e.journal.Err()
+	}
+	return err
+}
+
+// Halted is closed when the engine stops by itself: Err says why. Closing in order does not.
+func (e *Engine) Halted() <-chan struct{} { return e.halted }
+
+// Recovery tells what opening the journal found and did.
+func (e *Engine) Recovery() journal.Recovery { return e.journal.Recovery() }

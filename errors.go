@@ -1,0 +1,55 @@
+package headrace
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/headrace/headrace/ring"
+)
+
+var (
+	// ErrClosed reports a call on an engine that was closed, or is closing.
+	ErrClosed = errors.New("headrace: engine is closed")
+
+	// ErrHalted reports a call on an engine that stopped by itself. The error wraps the cause: a
+	// *handlers.HandlerError, journal.ErrNoSpace, handlers.ErrFeedbackFull, …
+	ErrHalted = errors.New("headrace: engine has halted")
+
+	// ErrWouldDeadlock reports a call from inside a handler that would wait for the handler's own
+	// lane. A handler publishes with handlers.Emit.
+	ErrWouldDeadlock = errors.New("headrace: call from inside a lane would wait for itself; use handlers.Emit")
+
+	// ErrUnknownLane reports the name of a lane or projection that the topology does not have.
+	ErrUnknownLane = errors.New("headrace: no lane of this name")
+
+	// ErrTopology reports a topology that was used before, or that contradicts itself.
+	ErrTopology = errors.New("headrace: unusable topology")
+
+	// ErrProducerName reports a producer name that is empty or longer than 255 bytes.
+	ErrProducerName = errors.New("headrace: producer name must have 1 to 255 bytes")
+
+	// ErrLog reports a system event in the log that this version cannot understand.
+	ErrLog = errors.New("headrace: log holds a system event that cannot be read")
+)
+
+// translate turns the ring's conditions into the engine's and adds the cause of a halt.
+func (e *Engine) translate(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ring.ErrHalted):
+		return e.haltError()
+	case errors.Is(err, ring.ErrClosed):
+		return ErrClosed
+	case errors.Is(err, ring.ErrWouldDeadlock):
+		return ErrWouldDeadlock
+	}
+	return err
+}
+
+func (e *Engine) haltError() error {
+	if cause := e.Err(); cause != nil {
+		return fmt.Errorf("%w: %w", ErrHalted, cause)
+	}
+	return ErrHalted
+}

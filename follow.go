@@ -1,0 +1,202 @@
+package headrace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/headrace/headrace/handlers"
+	"github.com/headrace/headrace/journal"
+)
+
+// FollowOptions configures a follower; the zero value is the default.
+type FollowOptions struct {
+	// From is the first sequence to deliver, 0 = from the beginning. With a checkpoint it counts
+	// only as long as there is none.
+	From int64
+
+	// Until is the last sequence to deliver, after which Follow returns nil. Default 0: no end.
+	Until int64
+
+	// Provisional lets it read all that is written, which a power cut may take back and whose
+	// numbers may then be given out again. By default it reads what is durable. In durability mode
+	// None nothing becomes durable by itself, and a follower reads what is written.
+	Provisional bool
+
+	// Name makes it a follower with a checkpoint, kept in the journal's directory under
+	// checkpoints/: started again under the same name it goes on where it was. Letters, digits, '-', '_'
+	// and '.', at most 100 of them. Default none.
+	Name string
+
+	// CheckpointEvery is after how many events the checkpoint is saved; it is also saved when the follower
+	// ends. What was handled since is delivered again after a crash. Default 1000.
+	CheckpointEvery int
+}
+
+func (o FollowOptions) withDefaults() (FollowOptions, error) {
+	setDefault(&o.CheckpointEvery, 1000)
+	setDefault(&o.From, 1)
+	var faults []error
+	if o.From < 0 {
+		faults = append(faults, fmt.Errorf("headrace: FollowOptions.From = %d: want 0 or a sequence", o.From))
+	}
+	if o.Until < 0 {
+		faults = append(faults, fmt.Errorf("headrace: FollowOptions.Until = %d: want 0 or a sequence", o.Until))
+	}
+	if o.CheckpointEvery < 0 {
+		faults = append(faults, fmt.Errorf("headrace: FollowOptions.CheckpointEvery = %d: want at least 1", o.CheckpointEvery))
+	}
+	if !validName(o.Name) {
+		faults = append(faults, fmt.Errorf("headrace: FollowOptions.Name = %q: want letters, digits, '-', '_', '.', at most 100", o.Name))
+	}
+	return o, errors.Join(faults...)
+}
+
+func validName(name string) bool {
+	if len(name) > 100 || name == "." || name == ".." {
+		return false
+	}
+	for _, c := range name {
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_', c == '.':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// Follow reads the journal at its own pace and calls fn for each event, in sequence: first what is there,
+// then what comes, with no gap and no repeat between the two. However slow it is, the ring does not
+// wait for it. Followers are for the world outside: forwarders, exports, mails.
+//
+// It returns when fn returns an error, which it returns as it is and whose event counts as not
+// handled; when ctx ends, with its error; nil after FollowOptions.Until, or when the engine closes and
+// all that it may read was handled. handlers.ErrDiverged means that the checkpoint belongs to a
+// history that a power cut took back: the follower has acted on events that are no more.
+//
+// Each event is delivered at least once: after a crash from the last checkpoint on.
+func (e *Engine) Follow(ctx context.Context, o FollowOptions, fn func(context.Context, handlers.Delivery) error) error {
+	o, err := o.withDefaults()
+	if err != nil {
+		return err
+	}
+	if handlers.InLane(ctx) {
+		return ErrWouldDeadlock
+	}
+	e.mu.Lock()
+	if e.closing.Load() {
+		e.mu.Unlock()
+		return ErrClosed
+	}
+	e.follows.Add(1)
+	e.mu.Unlock()
+	defer e.follows.Done()
+
+	f := follower{engine: e, options: o, fn: fn}
+	if o.Name != "" {
+		f.path = filepath.Join(e.dir, "checkpoints", o.Name)
+	}
+	return f.run(ctx)
+}
+
+type follower struct {
+	engine  *Engine
+	options FollowOptions
+	fn      func(context.Context, handlers.Delivery) error
+	path    string // of the checkpoint; empty = none
+
+	at      handlers.Checkpoint // the last event handled
+	unsaved int
+}
+
+func (f *follower) run(ctx context.Context) error {
+	from, err := f.resume()
+	if err != nil {
+		return err
+	}
+	gate := journal.Durable
+	if f.options.Provisional || f.engine.options.Journal.Durability == journal.None() {
+		gate = journal.Written
+	}
+	r, err := f.engine.journal.NewReader(from, journal.ReaderOptions{UpTo: gate, Until: f.options.Until})
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+
+	// The engine's end stops the wait for more; what is readable by then is still read.
+	follow, stop := context.WithCancel(ctx)
+	defer stop()
+	defer context.AfterFunc(f.engine.ctx, stop)()
+
+	err = r.Follow(follow, func(rec journal.Record) error { return f.handle(ctx, rec) })
+	if ctx.Err() == nil && f.engine.ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		if err = f.engine.haltedOrNil(); err == nil {
+			_, err = r.Read(func(rec journal.Record) error { return f.handle(ctx, rec) })
+		}
+	}
+	if f.unsaved > 0 {
+		err = errors.Join(err, f.save())
+	}
+	return err
+}
+
+// resume returns where to begin, after checking that the checkpoint is of this history.
+func (f *follower) resume() (int64, error) {
+	if f.path == "" {
+		return f.options.From, nil
+	}
+	c, err := handlers.LoadCheckpoint(f.path)
+	if err != nil || c.Sequence == 0 {
+		return f.options.From, err
+	}
+	if written := f.engine.journal.Written(); c.Sequence > written {
+		return 0, fmt.Errorf("%w: it says %d, the log ends at %d", handlers.ErrDiverged, c.Sequence, written)
+	}
+	r, err := f.engine.journal.NewReader(c.Sequence, journal.ReaderOptions{Until: c.Sequence})
+	if err != nil {
+		return 0, err
+	}
+	defer r.Close()
+	n, err := r.Read(c.Check)
+	if err == nil && n == 0 {
+		err = fmt.Errorf("%w: no event %d", handlers.ErrDiverged, c.Sequence)
+	}
+	f.at = c
+	return c.Sequence + 1, err
+}
+
+func (f *follower) handle(ctx context.Context, rec journal.Record) error {
+	if rec.Kind == journal.KindEvent && rec.Type >= handlers.FirstUserType {
+		d, err := handlers.NewDelivery(f.engine.types, rec)
+		if err != nil {
+			return err
+		}
+		if err := f.fn(ctx, d); err != nil {
+			return err
+		}
+	}
+	f.at = handlers.CheckpointOf(rec)
+	if f.unsaved++; f.path != "" && f.unsaved >= f.options.CheckpointEvery {
+		return f.save()
+	}
+	return nil
+}
+
+func (f *follower) save() error {
+	f.unsaved = 0
+	if f.path == "" {
+		return nil
+	}
+	return f.at.Save(f.path)
+}
+
+// haltedOrNil is the engine's error if it halted, and nil if it closed in order.
+func (e *Engine) haltedOrNil() error {
+	if cause := e.Err(); cause != nil {
+		return e.haltError()
+	}
+	return nil
+}

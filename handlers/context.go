@@ -1,0 +1,167 @@
+package handlers
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/headrace/headrace/event"
+)
+
+// Context is what a handler learns about the event it handles, and its way to react. It is valid
+// inside the call only.
+//
+// All that it says comes from the event itself, so that a handler which asks nothing else computes
+// the same at replay: take the time from Time and randomness from Rand, never from the system.
+//
+// It is a context.Context: it ends when the lane is halted, and it marks calls back into the engine
+// as coming from a lane, so that one which would wait for itself is refused.
+type Context struct {
+	lane     *Lane
+	sequence int64
+	time     int64
+	typeID   uint16
+	event    event.View
+
+	handler *reaction // whose call this is; nil between calls
+	ordinal uint32
+	seeded  bool // pcg belongs to this call
+	pcg     rand.PCG
+	random  *rand.Rand
+}
+
+// Sequence is the event's number in the log.
+func (c *Context) Sequence() int64 { return c.sequence }
+
+// Time is when the event was journaled, never before an earlier event's. On a lane that does
+// not stand behind the journal it is the time that the publisher gave.
+func (c *Context) Time() time.Time { return time.Unix(0, c.time).UTC() }
+
+// Type is the name of the event's type.
+func (c *Context) Type() string { return c.lane.types.Name(c.typeID) }
+
+// Event is the event's envelope. Its views are valid inside the call.
+func (c *Context) Event() event.View { return c.event }
+
+// Rand is a source of randomness that depends on nothing but the event and the handler: a replay
+// draws the same numbers.
+func (c *Context) Rand() *rand.Rand {
+	if c.random == nil {
+		c.random = rand.New(&c.pcg)
+	}
+	if !c.seeded {
+		var handler uint64
+		if c.handler != nil {
+			handler = c.handler.hash
+		}
+		id := c.event.ID()
+		c.pcg.Seed(binary.LittleEndian.Uint64(id[:8])^handler, binary.LittleEndian.Uint64(id[8:]))
+		c.seeded = true
+	}
+	return c.random
+}
+
+// Deadline implements context.Context: there is none.
+func (c *Context) Deadline() (time.Time, bool) { return c.lane.ctx.Deadline() }
+
+// Done implements context.Context: it is closed when the lane is halted.
+func (c *Context) Done() <-chan struct{} { return c.lane.ctx.Done() }
+
+// Err implements context.Context.
+func (c *Context) Err() error { return c.lane.ctx.Err() }
+
+type laneKey struct{}
+
+// Value implements context.Context.
+func (c *Context) Value(key any) any {
+	if key == (laneKey{}) {
+		return c.lane
+	}
+	return c.lane.ctx.Value(key)
+}
+
+// InLane reports whether ctx is, or comes from, the Context of a handler on a lane.
+func InLane(ctx context.Context) bool {
+	_, direct := ctx.(*Context)
+	return direct || ctx.Value(laneKey{}) != nil
+}
+
+// EmitOptions are what an emitted event may have besides its payload; the zero value is the default.
+type EmitOptions struct {
+	Key string // default: the key of the event it is caused by
+}
+
+// Emit publishes v as caused by the event being handled. See EmitWith.
+func Emit[T any](c *Context, v T) error { return EmitWith(c, v, EmitOptions{}) }
+
+// EmitWith publishes v as caused by the event being handled. What one handler emits for one event
+// is one atomic batch, published when the handler returns nil and dropped when it fails; it stands
+// later in the log, after whatever was published meanwhile, and comes back through all lanes.
+//
+// The event's id derives from handler, cause and position; its correlation and causation ids
+// continue the cause's; its time is the cause's. So if the log already holds the handler's answer to this
+// event, nothing is published again: at replay Emit does nothing and returns nil.
+//
+// It never waits. Errors: ErrReadOnly on a lane that only reads, ErrNotInHandler, ErrTooLarge,
+// ErrBatchTooLarge, ErrFeedbackFull for a cascade that is too deep, event.ErrUnregistered, and
+// *event.EncodeError. A handler should return them.
+func EmitWith[T any](c *Context, v T, o EmitOptions) error {
+	switch {
+	case c.lane.outputs == nil:
+		return ErrReadOnly
+	case c.handler == nil:
+		return ErrNotInHandler
+	case c.sequence <= c.handler.watermark:
+		return nil
+	}
+	bound, codec, err := Lookup[T](c.lane.types)
+	if err != nil {
+		return err
+	}
+	out := c.lane.outputs
+	if err := c.fill(&out.header, o); err != nil {
+		return err
+	}
+	out.header.Kind, out.header.Version = codec.Kind(), codec.Version()
+	start := len(out.data)
+	data, err := event.AppendHeader(out.data, &out.header)
+	if err != nil {
+		return err
+	}
+	if data, err = codec.AppendPayload(data, &v); err != nil {
+		return err
+	}
+	if err := out.add(data, start, bound.ID); err != nil {
+		return err
+	}
+	c.ordinal++
+	return nil
+}
+
+// fill sets what an output takes over from its cause.
+func (c *Context) fill(h *event.Header, o EmitOptions) error {
+	cause, caused := c.event.Origin()
+	depth := uint32(1)
+	if caused {
+		depth = cause.Depth + 1
+	}
+	if depth > c.lane.outputs.limits.Depth {
+		return fmt.Errorf("%w: event %d is the %dth in a chain of events causing events", ErrFeedbackFull, c.sequence, depth)
+	}
+	h.Time = c.time
+	h.ID = event.DeriveID(c.handler.hash, c.event.ID(), c.ordinal)
+	h.CausationID = c.event.ID()
+	if h.CorrelationID = c.event.CorrelationID(); h.CorrelationID.IsZero() {
+		h.CorrelationID = c.event.ID()
+	}
+	h.HasOrigin = true
+	h.Origin = event.Origin{Handler: c.handler.hash, Cause: c.sequence, Ordinal: c.ordinal, Depth: depth}
+	h.Trace = c.event.Trace()
+	h.Producer = c.handler.id
+	if h.Key = o.Key; h.Key == "" {
+		h.Key = c.key()
+	}
+	return nil
+}

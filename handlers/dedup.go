@@ -1,0 +1,134 @@
+package handlers
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/headrace/headrace/event"
+)
+
+// Dedup remembers the ids of the last events whose publisher gave one, and the sequence that each
+// got, so that publishing again is answered instead of repeated. Its window is counted in such
+// events; what falls out of it is forgotten, oldest first. After a restart it is filled again
+// from the journal.
+//
+// All methods may be called from any goroutine.
+type Dedup struct {
+	mu      sync.Mutex
+	settled *sync.Cond // an id in flight was settled
+	index   map[event.ID]int
+	window  []dedupEntry // a ring; next is the oldest
+	next    int
+	hits    int64
+}
+
+type dedupEntry struct {
+	id     event.ID
+	seq    int64 // 0 = in flight
+	typeID uint16
+}
+
+// NewDedup returns an empty window of n ids, n >= 1.
+func NewDedup(n int) *Dedup {
+	d := &Dedup{index: make(map[event.ID]int, n), window: make([]dedupEntry, n)}
+	d.settled = sync.NewCond(&d.mu)
+	return d
+}
+
+// Begin asks whether id may be published. If fresh, the caller publishes and then calls Done, or
+// Cancel if it did not; until then others who ask for the same id wait. If not fresh, seq is
+// what the first got. It returns ErrIDConflict if the id belongs to an event of another type, and
+// the error of ctx if that ends first.
+func (d *Dedup) Begin(ctx context.Context, id event.ID, typeID uint16) (seq int64, fresh bool, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for {
+		i, known := d.index[id]
+		if !known {
+			d.insert(dedupEntry{id: id, typeID: typeID})
+			return 0, true, nil
+		}
+		e := d.window[i]
+		if e.typeID != typeID {
+			return 0, false, fmt.Errorf("%w: %s", ErrIDConflict, id)
+		}
+		if e.seq != 0 {
+			d.hits++
+			return e.seq, false, nil
+		}
+		if err := d.await(ctx); err != nil {
+			return 0, false, err
+		}
+	}
+}
+
+// await waits for a change under the lock, or the end of ctx.
+func (d *Dedup) await(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() {
+		d.mu.Lock()
+		d.settled.Broadcast()
+		d.mu.Unlock()
+	})
+	d.settled.Wait()
+	stop()
+	return nil
+}
+
+// insert puts e in the place of the oldest entry that is not in flight.
+func (d *Dedup) insert(e dedupEntry) {
+	for range d.window {
+		old := d.window[d.next]
+		if old.id.IsZero() || old.seq != 0 {
+			break
+		}
+		d.next = (d.next + 1) % len(d.window)
+	}
+	// If every entry is in flight, the oldest is forgotten early: its publisher's Done finds
+	// nothing, and that id is not remembered.
+	if old := d.window[d.next]; !old.id.IsZero() {
+		delete(d.index, old.id)
+	}
+	d.window[d.next] = e
+	d.index[e.id] = d.next
+	d.next = (d.next + 1) % len(d.window)
+}
+
+// Done settles an id in flight: its event has sequence seq.
+func (d *Dedup) Done(id event.ID, seq int64) { d.settle(id, func(e *dedupEntry) { e.seq = seq }) }
+
+// Cancel settles an id in flight that was not published: it may be tried again.
+func (d *Dedup) Cancel(id event.ID) {
+	d.settle(id, func(e *dedupEntry) {
+		delete(d.index, id)
+		*e = dedupEntry{}
+	})
+}
+
+func (d *Dedup) settle(id event.ID, change func(*dedupEntry)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if i, ok := d.index[id]; ok {
+		change(&d.window[i])
+	}
+	d.settled.Broadcast()
+}
+
+// Learn enters an id that the log holds, in the order of the log.
+func (d *Dedup) Learn(id event.ID, seq int64, typeID uint16) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if _, known := d.index[id]; !known {
+		d.insert(dedupEntry{id: id, seq: seq, typeID: typeID})
+	}
+}
+
+// Hits is how many publishes were answered from the window.
+func (d *Dedup) Hits() int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.hits
+}

@@ -1,0 +1,44 @@
+// Package handlers is the stock of an engine's handler chain: what stands behind the ring, and in
+// which order. Most programs use three things of it: On and Emit to react to events, Projection
+// to keep read models, Delivery to follow the log.
+//
+//	handlers.On(t.Logic(), "shipping", func(c *handlers.Context, e OrderPaid) error {
+//		return handlers.Emit(c, ShipmentOrdered{Order: e.Order})
+//	})
+//
+//	sales := handlers.NewProjection("sales", &Sales{})
+//	handlers.Apply(sales, func(s *Sales, c *handlers.Context, e OrderPaid) error {
+//		s.Total += e.Amount
+//		return nil
+//	})
+//	t.Project(sales, headrace.LaneOptions{})
+//
+// # The chain
+//
+//	ring ──▶ Journaler ──▶ Lane (logic) ──▶ Feedback ──▶ ring
+//	             │  └────▶ Lane (one a Projection)
+//	             └──▶ Syncer ──▶ Lane (behind durable)
+//
+// Journaler writes every slot to the journal; what stands behind it sees only events that survive the
+// death of the process. Syncer waits for the sync; what stands behind it sees only events that
+// survive a power cut. A Lane runs its handlers one after the other on one goroutine. Feedback brings
+// what they emit back to the front.
+//
+// # The log determines the state
+//
+// A handler that takes everything from its event and its Context computes the same at every replay:
+// no system clock (Context.Time), no system randomness (Context.Rand), no map iteration order where it
+// shows. Then the state after a restart is the state before it, because the log is all there is.
+//
+// What a handler emits is in the log too, so it is not emitted again at replay. Each handler has a
+// stable id and a watermark: the last event whose answer the log holds. At or below it, Emit does
+// nothing, whatever the code computes today; above it, what a crash kept from the log is emitted with
+// the same ids. So inside the log a handler's answer to an event stands exactly once. Effects
+// outside the log happen at least once: give the other side Context.Event().ID() as an idempotency key.
+//
+// # Errors
+//
+// A handler that returns an error or panics stops its lane before the event, and the engine with it:
+// *HandlerError names handler, event and cause. Return errors for conditions that must stop
+// the world; a business rejection is an event.
+package handlers

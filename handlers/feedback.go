@@ -1,0 +1,183 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/headrace/headrace/journal"
+	"github.com/headrace/headrace/ring"
+)
+
+// Feedback carries what handlers emit back to the front of the ring. Handlers append to it and never
+// wait; a goroutine of its own claims slots and publishes. So a handler cannot deadlock against
+// its own full ring, and what it emits can wait in memory while the ring is full: up to a limit in
+// bytes, at which the lane fails with ErrFeedbackFull. Producers outside are asked to wait long
+// before that (see WaitBelow).
+//
+// Batches leave in the order in which they were appended, each with its sequences in one piece.
+type Feedback struct {
+	ring     *ring.Ring[Slot]
+	overflow *Overflow
+	limit    int64
+
+	bytes atomic.Int64 // waiting here, or claimed and not yet published
+
+	mu     sync.Mutex
+	change *sync.Cond // bytes fell, or stopped: the waiters look again
+	wake   chan struct{}
+	in     chunk // appended by the lane; swapped out whole by run
+	err    error // why it stopped; nil while it runs
+}
+
+// chunk is a queue of batches in one piece of memory, reused for ever.
+type chunk struct {
+	data []byte
+	outs []output
+}
+
+// output is one event in chunk.data. A batch is a first output with n > 0 and the n-1 after it.
+type output struct {
+	off, len int
+	typeID   uint16
+	n        uint32
+}
+
+// errStopped ends waits on a feedback lane that was stopped on purpose.
+var errStopped = errors.New("handlers: feedback lane stopped")
+
+// NewFeedback returns a feedback lane into r that holds at most limitBytes.
+func NewFeedback(r *ring.Ring[Slot], o *Overflow, limitBytes int64) *Feedback {
+	f := &Feedback{ring: r, overflow: o, limit: limitBytes, wake: make(chan struct{}, 1)}
+	f.change = sync.NewCond(&f.mu)
+	return f
+}
+
+// Bytes is how much is emitted and not yet published. It may be called from any goroutine.
+func (f *Feedback) Bytes() int64 { return f.bytes.Load() }
+
+// append takes over a copy of one atomic batch. It never waits; ErrFeedbackFull is its only error,
+// besides that of a lane that stopped.
+func (f *Feedback) append(data []byte, outs []output) error {
+	size := int64(len(data))
+	if total := f.bytes.Add(size); total > f.limit {
+		f.bytes.Add(-size)
+		return fmt.Errorf("%w: %d bytes wait, limit %d", ErrFeedbackFull, total, f.limit)
+	}
+	f.mu.Lock()
+	if f.err != nil {
+		f.mu.Unlock()
+		return f.err
+	}
+	base := len(f.in.data)
+	f.in.data = append(f.in.data, data...)
+	for i, o := range outs {
+		o.off += base
+		if i == 0 {
+			o.n = uint32(len(outs))
+		}
+		f.in.outs = append(f.in.outs, o)
+	}
+	f.mu.Unlock()
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// Run publishes until ctx ends or the ring stops. It is called once, on a goroutine of its own.
+// The error is nil after the end of ctx or a ring closed in order.
+func (f *Feedback) Run(ctx context.Context) error {
+	var out chunk
+	for {
+		f.mu.Lock()
+		f.in, out = chunk{out.data[:0], out.outs[:0]}, f.in
+		f.mu.Unlock()
+		if len(out.outs) == 0 {
+			select {
+			case <-f.wake:
+				continue
+			case <-ctx.Done():
+				f.stop(errStopped)
+				return nil
+			}
+		}
+		if err := f.publish(ctx, out); err != nil {
+			f.stop(err)
+			if ctx.Err() != nil || errors.Is(err, ring.ErrClosed) || errors.Is(err, ring.ErrHalted) {
+				return nil // the ring has its own report of why
+			}
+			return err
+		}
+	}
+}
+
+func (f *Feedback) publish(ctx context.Context, c chunk) error {
+	for i := 0; i < len(c.outs); {
+		n := int(c.outs[i].n)
+		hi, err := f.ring.ClaimContext(ctx, n)
+		if err != nil {
+			return err
+		}
+		lo, size := hi-int64(n)+1, 0
+		for k := range n {
+			o := c.outs[i+k]
+			s := f.ring.Slot(lo + int64(k))
+			body := append(s.Room(), c.data[o.off:o.off+o.len]...)
+			s.Type, s.Kind, s.Batch, s.Time = o.typeID, journal.KindEvent, 0, 0
+			if k == 0 && n > 1 {
+				s.Batch = uint32(n)
+			}
+			f.overflow.put(s, lo+int64(k), body)
+			size += o.len
+		}
+		f.ring.Publish(lo, hi)
+		i += n
+		f.done(size)
+	}
+	return nil
+}
+
+func (f *Feedback) done(size int) {
+	f.bytes.Add(int64(-size))
+	f.mu.Lock()
+	f.change.Broadcast()
+	f.mu.Unlock()
+}
+
+func (f *Feedback) stop(err error) {
+	f.mu.Lock()
+	f.err = err
+	f.change.Broadcast()
+	f.mu.Unlock()
+}
+
+// WaitBelow waits until at most bytes are in the lane: producers outside call it before they claim,
+// so that events causing events go first; with 0 it waits until the lane is empty. It
+// returns the end of ctx, or why the lane stopped.
+func (f *Feedback) WaitBelow(ctx context.Context, bytes int64) error {
+	if f.bytes.Load() <= bytes {
+		return nil
+	}
+	stop := context.AfterFunc(ctx, func() {
+		f.mu.Lock()
+		f.change.Broadcast()
+		f.mu.Unlock()
+	})
+	defer stop()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for f.bytes.Load() > bytes {
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case f.err != nil:
+			return f.err
+		}
+		f.change.Wait()
+	}
+	return nil
+}

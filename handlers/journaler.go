@@ -1,0 +1,86 @@
+package handlers
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/headrace/headrace/journal"
+	"github.com/headrace/headrace/ring"
+)
+
+// Journaler is the consumer that persists every slot, in sequence, to a journal. Consumers that
+// come after it see only what is written: it survives the death of the process.
+//
+// It stamps the slots of one batch with one time, never smaller than the last. An atomic batch
+// is staged as one, so that a crash leaves all of its records or none.
+type Journaler struct {
+	journal  *journal.Journal
+	ring     *ring.Ring[Slot]
+	now      func() int64
+	lastTime int64
+	hurry    int64 // backlog of the durable gate, in events, from which a sync is asked for; 0 = never
+}
+
+// JournalerOptions configures a Journaler; the zero value is the default.
+type JournalerOptions struct {
+	Now      func() int64 // unix nanoseconds; default the system's clock
+	LastTime int64        // time of the newest record in the journal: no later one is smaller
+	// SyncBacklog asks for a sync at once when so many events are written and not durable. It
+	// is for rings in which a consumer waits for durability. 0 leaves the time to the journal.
+	SyncBacklog int64
+}
+
+// NewJournaler returns a journaler from r to j. The next sequence of both must agree.
+func NewJournaler(r *ring.Ring[Slot], j *journal.Journal, o JournalerOptions) *Journaler {
+	if o.Now == nil {
+		o.Now = func() int64 { return time.Now().UnixNano() }
+	}
+	return &Journaler{journal: j, ring: r, now: o.Now, lastTime: o.LastTime, hurry: o.SyncBacklog}
+}
+
+// HandleSpan stages the span's slots and commits them. An error of the journal stops the ring; the
+// events before the one that failed are committed.
+func (h *Journaler) HandleSpan(first int64, span []Slot) error {
+	h.lastTime = max(h.lastTime, h.now())
+	for i := range span {
+		if err := h.stage(first+int64(i), &span[i]); err != nil {
+			h.journal.CancelBatch() // of the atomic batch that it belongs to, if any
+			return errors.Join(err, h.journal.Commit())
+		}
+	}
+	if err := h.journal.Commit(); err != nil {
+		return err
+	}
+	if h.hurry > 0 && h.journal.Written()-h.journal.Durable() >= h.hurry {
+		h.journal.RequestSync()
+	}
+	return nil
+}
+
+func (h *Journaler) stage(seq int64, s *Slot) error {
+	if s.Batch > 1 {
+		if err := h.begin(seq, s.Batch); err != nil {
+			return err
+		}
+	}
+	s.Time = h.lastTime
+	got, err := h.journal.Stage(journal.Entry{Type: s.Type, Kind: s.Kind, Time: s.Time, Body: s.Body})
+	if err != nil {
+		return err
+	}
+	if got != seq {
+		return fmt.Errorf("%w: ring %d, journal %d", ErrSequence, seq, got)
+	}
+	return nil
+}
+
+// begin announces an atomic batch. All of its slots are published when the first is, also those
+// that the ring's end or the batch limit keeps out of this span, so their sizes may be read.
+func (h *Journaler) begin(seq int64, n uint32) error {
+	var bytes int64
+	for i := range int64(n) {
+		bytes += int64(len(h.ring.Slot(seq + i).Body))
+	}
+	return h.journal.BeginBatch(int(n), bytes)
+}

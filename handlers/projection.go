@@ -1,0 +1,75 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"sync"
+)
+
+// Projection is a read model: state S that handlers build from events, on a lane of its own.
+//
+// Its state is read from outside with View, which sees it between two batches, at a known
+// sequence. WaitFor gives a caller what it has just published.
+type Projection[S any] struct {
+	lane  *Lane
+	mu    sync.RWMutex
+	state *S
+	wait  func(ctx context.Context, seq int64) error
+}
+
+// ErrNotRunning reports a wait on a projection that no engine runs.
+var ErrNotRunning = errors.New("handlers: projection is not running")
+
+// NewProjection returns a projection over state, which belongs to it from now on. Its name is
+// for errors, statistics and waits; it is unique in an engine.
+func NewProjection[S any](name string, state *S) *Projection[S] {
+	p := &Projection[S]{lane: NewLane(name), state: state}
+	p.lane.lock = &p.mu
+	return p
+}
+
+// Apply registers fn for events of type E. It may change the state in any way, and is the only
+// one that does; it cannot emit. What it returns or how it panics is as with On.
+func Apply[E, S any](p *Projection[S], fn func(s *S, c *Context, e E) error) {
+	if fn == nil {
+		On[E](p.lane, p.lane.name, nil)
+		return
+	}
+	On(p.lane, p.lane.name, func(c *Context, e E) error { return fn(p.state, c, e) })
+}
+
+// Name returns the projection's name.
+func (p *Projection[S]) Name() string { return p.lane.name }
+
+// Lane returns the lane that the projection runs on, for its engine.
+func (p *Projection[S]) Lane() *Lane { return p.lane }
+
+// View calls fn with the state and the sequence of the last event that it contains. The state does not
+// change during the call, and must not be changed or kept by it. While fn runs the lane waits, and
+// behind it, in the end, the ring: be brief. It may be called from any goroutine, but not from
+// a handler of this projection.
+func (p *Projection[S]) View(fn func(s *S, sequence int64)) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	fn(p.state, p.lane.applied)
+}
+
+// Sequence is the last event that the state contains.
+func (p *Projection[S]) Sequence() int64 {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.lane.applied
+}
+
+// Running tells the projection how to wait for its lane. It is its engine's to call, before any
+// WaitFor.
+func (p *Projection[S]) Running(wait func(ctx context.Context, seq int64) error) { p.wait = wait }
+
+// WaitFor returns when the state contains the event seq: who has published and waits sees its own
+// writes. It returns the error of ctx if that ends first, and the engine's if it stopped below seq.
+func (p *Projection[S]) WaitFor(ctx context.Context, seq int64) error {
+	if p.wait == nil {
+		return ErrNotRunning
+	}
+	return p.wait(ctx, seq)
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package headrace_test
+
+const raceEnabled = false

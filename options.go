@@ -1,0 +1,104 @@
+package headrace
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/bits"
+	"time"
+
+	"github.com/headrace/headrace/journal"
+	"github.com/headrace/headrace/ring"
+)
+
+// Options configures an Engine. The zero value is the default; Open checks the rest and reports all
+// faults at once.
+type Options struct {
+	// Slots is how many events the ring holds: a power of two in [64, 1<<24]. Default 8192. It bounds
+	// how far the slowest lane may fall behind before producers wait.
+	Slots int
+
+	// SlotBytes is the room of a slot for envelope and payload: a multiple of 64 in [128, 64 KiB].
+	// Default 512. Larger events work, and cost a buffer each. The ring takes Slots*SlotBytes.
+	SlotBytes int
+
+	// Wait is how the lanes and blocked producers wait. Default ring's, which spins briefly, yields,
+	// then parks, and suits a small container.
+	Wait ring.WaitStrategy
+
+	// Journal configures the log: segment size, durability, limits. Its FirstSequence is used for a
+	// new journal only. Journal.MaxBodyBytes bounds an event's envelope and payload.
+	Journal journal.Options
+
+	// DedupWindow is how many of the last events with a publisher's own id are remembered, to
+	// answer a repeat instead of publishing it: [1, 1<<24]. Default 65,536; about 64 bytes each.
+	DedupWindow int
+
+	// FeedbackBytes is how much handlers may have emitted that is not yet in the ring; beyond it the
+	// engine halts with ErrFeedbackFull. At a quarter of it producers outside are made to wait.
+	// At least 64 KiB. Default 64 MiB.
+	FeedbackBytes int64
+
+	// CascadeDepth is how long a chain of events causing events may grow, before the engine halts
+	// with ErrFeedbackFull: [1, 1<<30]. Default 10,000.
+	CascadeDepth int
+
+	// OverflowBytes bounds the memory of events larger than SlotBytes that are on their way; producers
+	// wait beyond it. At least 64 KiB. Default 64 MiB.
+	OverflowBytes int64
+
+	// OnError is told once why the engine halted, on a goroutine of its own. Publish, the waits,
+	// Err and Close tell it too. Default none.
+	OnError func(error)
+
+	// Logger is told about recovery, halts and what else an operator should know. Default silent.
+	Logger *slog.Logger
+}
+
+const (
+	defaultSlots         = 8192
+	defaultSlotBytes     = 512
+	defaultDedupWindow   = 1 << 16
+	defaultFeedbackBytes = 64 << 20
+	defaultOverflowBytes = 64 << 20
+	defaultCascadeDepth  = 10_000
+	minLaneBytes         = 64 << 10
+)
+
+// withDefaults returns o with the defaults filled in, or all of its faults.
+func (o Options) withDefaults() (Options, error) {
+	setDefault(&o.Slots, defaultSlots)
+	setDefault(&o.SlotBytes, defaultSlotBytes)
+	setDefault(&o.DedupWindow, defaultDedupWindow)
+	setDefault(&o.FeedbackBytes, defaultFeedbackBytes)
+	setDefault(&o.OverflowBytes, defaultOverflowBytes)
+	setDefault(&o.CascadeDepth, defaultCascadeDepth)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Journal.Logger == nil {
+		o.Journal.Logger = o.Logger
+	}
+	var faults []error
+	check := func(ok bool, name string, got any, want string) {
+		if !ok {
+			faults = append(faults, fmt.Errorf("headrace: Options.%s = %v: want %s", name, got, want))
+		}
+	}
+	check(o.Slots >= 64 && o.Slots <= 1<<24 && bits.OnesCount(uint(o.Slots)) == 1, "Slots", o.Slots, "a power of two in [64, 16,777,216]")
+	check(o.SlotBytes >= 128 && o.SlotBytes <= 64<<10 && o.SlotBytes%64 == 0, "SlotBytes", o.SlotBytes, "a multiple of 64 in [128, 65,536]")
+	check(o.DedupWindow >= 1 && o.DedupWindow <= 1<<24, "DedupWindow", o.DedupWindow, "[1, 16,777,216]")
+	check(o.FeedbackBytes >= minLaneBytes, "FeedbackBytes", o.FeedbackBytes, "at least 65,536")
+	check(o.OverflowBytes >= minLaneBytes, "OverflowBytes", o.OverflowBytes, "at least 65,536")
+	check(o.CascadeDepth >= 1 && o.CascadeDepth <= 1<<30, "CascadeDepth", o.CascadeDepth, "[1, 1,073,741,824]")
+	return o, errors.Join(faults...)
+}
+
+func setDefault[N int | int64](field *N, value N) {
+	if *field == 0 {
+		*field = value
+	}
+}
+
+// haltGrace is how long Close waits for the lanes to notice a halt before it gives up on them.
+const haltGrace = 5 * time.Second

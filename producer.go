@@ -1,0 +1,227 @@
+package headrace
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/headrace/headrace/event"
+	"github.com/headrace/headrace/handlers"
+	"github.com/headrace/headrace/journal"
+)
+
+// Meta is what an event may have besides its payload; the zero value is the default.
+type Meta struct {
+	// ID makes publishing idempotent: within the engine's window, an id that was published before is
+	// not published again. Default a new id.
+	ID event.ID
+
+	Key           string      // what the event is about, such as an order number
+	CorrelationID event.ID    // of the conversation; default none, and answers take the event's own id
+	CausationID   event.ID    // of the event that led to this one
+	Kind          event.Kind  // default the type's
+	Time          time.Time   // when it happened; default now
+	Trace         event.Trace // of the span that publishes it
+}
+
+// Producer publishes events under one name. Its events stand in the log in the order of its calls. It
+// may be used from several goroutines, which then take turns.
+type Producer struct {
+	engine *Engine
+	name   string
+
+	mu     sync.Mutex
+	header event.Header // of the event in the making
+}
+
+// Producer returns the producer with this name, the same one at each call. The name, 1 to 255
+// bytes, stands in every event that it publishes.
+func (e *Engine) Producer(name string) (*Producer, error) {
+	if name == "" || len(name) > 255 {
+		return nil, fmt.Errorf("%w: %q", ErrProducerName, name)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	p, ok := e.producers[name]
+	if !ok {
+		p = &Producer{engine: e, name: name}
+		e.producers[name] = p
+	}
+	return p, nil
+}
+
+// fenceProducers waits until no Publish is under way that began before closing was set.
+func (e *Engine) fenceProducers(ctx context.Context) error {
+	e.mu.Lock()
+	all := make([]*Producer, 0, len(e.producers))
+	for _, p := range e.producers {
+		all = append(all, p)
+	}
+	e.mu.Unlock()
+	fenced := make(chan struct{})
+	go func() {
+		defer close(fenced)
+		for _, p := range all {
+			p.mu.Lock()
+			p.mu.Unlock() //nolint:staticcheck // the lock was free once: that is all we ask
+		}
+	}()
+	select {
+	case <-fenced:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("headrace: a producer is still publishing: %w", ctx.Err())
+	}
+}
+
+// Publish puts v into the log and returns its sequence. It returns when the event is in the ring:
+// use WaitWritten or WaitDurable with the sequence to know that it is safe. It waits while the
+// ring is full.
+//
+// If m.ID was published before, and the engine remembers it, nothing is published and the sequence is that
+// of the first time.
+//
+// Errors: ErrClosed, ErrHalted with the cause, the error of ctx, ErrWouldDeadlock from inside
+// a handler, event.ErrUnregistered, handlers.ErrTooLarge, *event.EncodeError, *event.FieldError,
+// handlers.ErrIDConflict. After any of them the event is not in the log, and will not be.
+//
+// It does not allocate if the event fits a slot and its type has its own encoder.
+func Publish[T any](ctx context.Context, p *Producer, v T, m Meta) (int64, error) {
+	bound, codec, err := handlers.Lookup[T](p.engine.types)
+	if err != nil {
+		return 0, err
+	}
+	if err := p.admit(ctx); err != nil {
+		return 0, err
+	}
+	if !m.ID.IsZero() {
+		seq, fresh, err := p.engine.dedup.Begin(ctx, m.ID, bound.ID)
+		if err != nil || !fresh {
+			return seq, err
+		}
+		if seq, err = publish(ctx, p, bound, codec, &v, &m); err != nil {
+			p.engine.dedup.Cancel(m.ID)
+			return 0, err
+		}
+		p.engine.dedup.Done(m.ID, seq)
+		return seq, nil
+	}
+	return publish(ctx, p, bound, codec, &v, &m)
+}
+
+func publish[T any](ctx context.Context, p *Producer, bound *handlers.Bound, codec *event.Type[T], v *T, m *Meta) (int64, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	seq, err := p.claim(ctx)
+	if err != nil {
+		return 0, err
+	}
+	s := p.engine.ring.Slot(seq)
+	body, err := p.begin(s, bound, m, codec)
+	if err == nil {
+		body, err = codec.AppendPayload(body, v)
+	}
+	return seq, p.end(seq, s, bound, body, err)
+}
+
+// admit waits for its turn: events that events cause go first, and memory is bounded.
+func (p *Producer) admit(ctx context.Context) error {
+	e := p.engine
+	if handlers.InLane(ctx) {
+		return ErrWouldDeadlock
+	}
+	if soft := e.options.FeedbackBytes / 4; e.feedback.Bytes() > soft {
+		if handlers.OnLane(e.lanes) {
+			return ErrWouldDeadlock
+		}
+		if err := e.feedback.WaitBelow(ctx, soft); err != nil {
+			return e.stopped(ctx, err)
+		}
+	}
+	if e.overflow.Bytes() >= e.options.OverflowBytes {
+		if err := e.overflow.Wait(ctx, e.passedBy); err != nil {
+			return e.stopped(ctx, err)
+		}
+	}
+	return nil
+}
+
+// stopped says why a wait ended: the caller's context, or the engine.
+func (e *Engine) stopped(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case e.Err() != nil:
+		return e.haltError()
+	case e.closing.Load():
+		return ErrClosed
+	}
+	return e.translate(err)
+}
+
+// passedBy waits until every consumer has passed seq.
+func (e *Engine) passedBy(ctx context.Context, seq int64) error {
+	for _, c := range e.consumers {
+		if err := c.WaitFor(ctx, seq); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// claim takes the next slot. The producer's lock is held.
+func (p *Producer) claim(ctx context.Context) (int64, error) {
+	e := p.engine
+	if e.closing.Load() {
+		return 0, ErrClosed
+	}
+	seq, err := e.ring.ClaimContext(ctx, 1)
+	if err != nil {
+		return 0, e.translate(err)
+	}
+	return seq, nil
+}
+
+// begin writes the envelope into the slot's room, or into a larger buffer where events of this type
+// have needed one.
+func (p *Producer) begin(s *handlers.Slot, bound *handlers.Bound, m *Meta, codec event.Codec) ([]byte, error) {
+	h := &p.header
+	*h = event.Header{
+		Kind: m.Kind, Version: codec.Version(), ID: m.ID, Idempotent: !m.ID.IsZero(),
+		CorrelationID: m.CorrelationID, CausationID: m.CausationID,
+		Trace: m.Trace, Producer: p.name, Key: m.Key,
+	}
+	if h.Kind == 0 {
+		h.Kind = codec.Kind()
+	}
+	now := time.Now().UnixNano()
+	if h.Time = now; !m.Time.IsZero() {
+		h.Time = m.Time.UnixNano()
+	}
+	if h.ID.IsZero() {
+		h.ID = event.NewIDAt(now)
+	}
+	room := s.Room()
+	if largest := bound.Grow(0); largest > cap(room) {
+		room = p.engine.overflow.Buffer(largest)
+	}
+	return event.AppendHeader(room, h)
+}
+
+// end publishes the slot: with its event, or void if there is an error, which it returns.
+func (p *Producer) end(seq int64, s *handlers.Slot, bound *handlers.Bound, body []byte, err error) error {
+	e := p.engine
+	if limit := e.maxBody(); err == nil && len(body) > limit {
+		err = fmt.Errorf("%w: %s of %d bytes, limit %d", handlers.ErrTooLarge, bound.Codec.Name(), len(body), limit)
+	}
+	if err != nil {
+		s.Void()
+	} else {
+		bound.Grow(len(body))
+		s.Type, s.Kind, s.Batch, s.Time = bound.ID, journal.KindEvent, 0, 0
+		e.overflow.Put(s, seq, body)
+	}
+	e.ring.Publish(seq, seq)
+	return err
+}

@@ -1,0 +1,229 @@
+package headrace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/headrace/headrace/event"
+	"github.com/headrace/headrace/handlers"
+	"github.com/headrace/headrace/journal"
+)
+
+// history is what one pass over the log's headers finds out, before any handler sees an event.
+//
+// It is needed first because a handler's answers stand behind their causes: only at the end of the log is
+// it known which of them it holds.
+type history struct {
+	catalog    *event.Catalog
+	handlers   map[string]int64 // handler id: answers causes after this sequence
+	watermarks map[uint64]int64 // event.HandlerID: highest cause with an answer in the log
+	progress   int64            // all answers to causes up to here are in the log
+	dedup      *handlers.Dedup  // nil: not wanted
+	last       int64            // highest sequence
+	lastTime   int64            // time of its record
+	events     int64            // records that carry an event
+}
+
+func newHistory(dedup *handlers.Dedup) (*history, error) {
+	c, err := newCatalog()
+	if err != nil {
+		return nil, err
+	}
+	return &history{catalog: c, handlers: map[string]int64{}, watermarks: map[uint64]int64{}, dedup: dedup}, nil
+}
+
+// learn takes one record in.
+func (h *history) learn(rec journal.Record) error {
+	h.last, h.lastTime = rec.Sequence, rec.Time
+	switch rec.Kind {
+	case journal.KindEvent:
+		h.events++
+	case journal.KindCheckpoint:
+	default:
+		return nil
+	}
+	v, err := event.Parse(rec.Body)
+	if err != nil {
+		return fmt.Errorf("headrace: event %d: %w", rec.Sequence, err)
+	}
+	switch rec.Type {
+	case typeAssignedID:
+		var t typeAssigned
+		if err := decodeSystem(rec.Sequence, v, &t); err != nil {
+			return err
+		}
+		return h.catalog.Learn(t.ID, t.Name)
+	case handlerAddedID:
+		var a handlerAdded
+		if err := decodeSystem(rec.Sequence, v, &a); err != nil {
+			return err
+		}
+		h.handlers[a.Handler] = a.From
+		return nil
+	case progressID:
+		var p progress
+		if err := decodeSystem(rec.Sequence, v, &p); err != nil {
+			return err
+		}
+		h.progress = max(h.progress, p.Sequence)
+		return nil
+	}
+	if o, ok := v.Origin(); ok {
+		h.watermarks[o.Handler] = max(h.watermarks[o.Handler], o.Cause)
+	}
+	if h.dedup != nil && v.Idempotent() {
+		h.dedup.Learn(v.ID(), rec.Sequence, rec.Type)
+	}
+	return nil
+}
+
+// scan reads the whole log through r.
+func (h *history) scan(r *journal.Reader) error {
+	_, err := r.Read(h.learn)
+	return err
+}
+
+// marks returns the watermark of each handler, by id.
+func (h *history) marks(t *Topology) map[string]int64 {
+	marks := map[string]int64{}
+	for _, p := range t.reacting() {
+		for _, id := range p.lane.HandlerIDs() {
+			from, known := h.handlers[id]
+			if known {
+				from = max(from, h.progress)
+			}
+			marks[id] = max(from, h.watermarks[event.HandlerID(id)])
+		}
+	}
+	return marks
+}
+
+// introduce appends a system event for every type and handler that the log does not know yet.
+func (h *history) introduce(j *journal.Journal, t *Topology) error {
+	now := max(time.Now().UnixNano(), h.lastTime)
+	var entries []journal.Entry
+	add := func(id uint16, v any) error {
+		body, err := systemBody(v, now)
+		entries = append(entries, journal.Entry{Type: id, Time: now, Body: body})
+		return err
+	}
+	for _, c := range t.registry.Types() {
+		id, isNew, err := h.catalog.Assign(c.Name())
+		if err == nil && isNew {
+			err = add(typeAssignedID, typeAssigned{ID: id, Name: c.Name()})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	end := h.last
+	for _, p := range t.reacting() {
+		for _, id := range p.lane.HandlerIDs() {
+			if _, known := h.handlers[id]; known {
+				continue
+			}
+			from := end
+			if t.fromStart[id] {
+				from = 0
+			}
+			h.handlers[id] = from
+			if err := add(handlerAddedID, handlerAdded{Handler: id, From: from}); err != nil {
+				return err
+			}
+		}
+	}
+	if len(entries) == 0 {
+		return nil
+	}
+	last, err := j.AppendBatch(entries)
+	if err != nil {
+		return err
+	}
+	h.last, h.lastTime = last, now
+	h.events += int64(len(entries))
+	return nil
+}
+
+// replay runs every lane over the log, each with a reader and a goroutine of its own. until is the
+// last sequence.
+func replay(lanes []placed, open func() (*journal.Reader, error)) error {
+	errs := make(chan error, len(lanes))
+	for _, p := range lanes {
+		go func() {
+			errs <- func() error {
+				r, err := open()
+				if err != nil {
+					return err
+				}
+				_, err = r.Read(p.lane.Replay)
+				return errors.Join(err, r.Close())
+			}()
+		}()
+	}
+	var faults []error
+	for range lanes {
+		if err := <-errs; err != nil {
+			faults = append(faults, err)
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// ReplayOptions configures Replay; the zero value is the default.
+type ReplayOptions struct {
+	// Until is the last sequence to replay; 0 = to the end of what is written.
+	Until int64
+}
+
+// Replayed is what Replay found.
+type Replayed struct {
+	LastSequence    int64 // the last one replayed
+	DurableSequence int64 // as the journal promises it
+	Events          int64 // events among those replayed; the rest are voids
+}
+
+// Replay rebuilds the state of a topology from the journal in dir alone. It reads only, also beside an
+// engine that writes to dir, and emits nothing. The state is in the topology's handlers
+// afterwards, as it was live when the last replayed event had been handled.
+func Replay(dir string, t *Topology, o ReplayOptions) (Replayed, error) {
+	var none Replayed
+	if o.Until < 0 {
+		return none, fmt.Errorf("headrace: ReplayOptions.Until = %d: want 0 or a sequence", o.Until)
+	}
+	if err := t.use(); err != nil {
+		return none, err
+	}
+	h, err := newHistory(nil)
+	if err != nil {
+		return none, err
+	}
+	first, err := journal.OpenReader(dir, 1, journal.ReaderOptions{Until: o.Until})
+	if err != nil {
+		return none, err
+	}
+	defer first.Close()
+	if err := h.scan(first); err != nil {
+		return none, err
+	}
+	result := Replayed{LastSequence: h.last, DurableSequence: first.Durable(), Events: h.events}
+	marks := map[string]int64{}
+	for _, p := range t.lanes {
+		for _, id := range p.lane.HandlerIDs() {
+			marks[id] = math.MaxInt64
+		}
+	}
+	err = t.bind(handlers.Binding{Context: context.Background(), Types: handlers.NewTypes(t.registry, h.catalog), Watermarks: marks})
+	if err != nil {
+		return none, err
+	}
+	if h.last == 0 {
+		return result, nil
+	}
+	err = replay(t.lanes, func() (*journal.Reader, error) {
+		return journal.OpenReader(dir, 1, journal.ReaderOptions{Until: h.last})
+	})
+	return result, err
+}

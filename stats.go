@@ -1,0 +1,27 @@
+package headrace
+
+import (
+	"github.com/headrace/headrace/journal"
+	"github.com/headrace/headrace/ring"
+)
+
+// Stats is a look at a running engine. Its parts are read one after the other, each right by itself.
+type Stats struct {
+	Ring          ring.Stats
+	Journal       journal.Stats
+	FeedbackBytes int64 // emitted and not yet in the ring
+	OverflowBytes int64 // of events larger than a slot
+	Duplicates    int64 // publishes that were answered from the dedup window
+}
+
+// Stats reads the engine's figures. It may be called at any time, from any goroutine, and costs the hot
+// path nothing.
+func (e *Engine) Stats() Stats {
+	return Stats{
+		Ring:          e.ring.Stats(),
+		Journal:       e.journal.Stats(),
+		FeedbackBytes: e.feedback.Bytes(),
+		OverflowBytes: e.overflow.Bytes(),
+		Duplicates:    e.dedup.Hits(),
+	}
+}

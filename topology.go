@@ -1,0 +1,171 @@
+package headrace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/headrace/headrace/event"
+	"github.com/headrace/headrace/handlers"
+)
+
+// Gate is a place in the graph: what has happened to an event before a lane sees it.
+type Gate int
+
+const (
+	// Written: the event is in the page cache. It survives the death of the process.
+	Written Gate = iota
+	// Durable: the event is synced. It survives a power cut. In durability mode None nothing is
+	// promised, and Durable is the same as Written.
+	Durable
+	// Published: the event is in the ring and nowhere else. For what may act on an event that a
+	// crash takes back, such as metrics.
+	Published
+)
+
+func (g Gate) String() string {
+	switch g {
+	case Written:
+		return "written"
+	case Durable:
+		return "durable"
+	case Published:
+		return "published"
+	}
+	return fmt.Sprintf("Gate(%d)", int(g))
+}
+
+// LaneOptions places a lane; the zero value is the default.
+type LaneOptions struct {
+	Behind   Gate // default Written
+	MaxBatch int  // events handled at most before the lane's sequence moves: [1, Slots]; default 256
+}
+
+// Projector is what a topology can run as a read model; handlers.Projection is one.
+type Projector interface {
+	Name() string
+	Lane() *handlers.Lane
+	Running(wait func(ctx context.Context, seq int64) error)
+}
+
+// Topology says which handlers an application has and where they stand. It holds their state, so
+// one topology serves one engine or one replay: make it in a function, and call that again for
+// another.
+//
+// It is not safe for concurrent use.
+type Topology struct {
+	registry  *event.Registry
+	logic     *handlers.Lane
+	lanes     []placed
+	fromStart map[string]bool
+	faults    []error
+	used      atomic.Bool
+}
+
+type placed struct {
+	lane      *handlers.Lane
+	emits     bool
+	options   LaneOptions
+	projector Projector
+}
+
+// NewTopology returns a topology for the types of registry, with an empty logic lane.
+func NewTopology(registry *event.Registry) *Topology {
+	t := &Topology{registry: registry, logic: handlers.NewLane("logic"), fromStart: map[string]bool{}}
+	t.add(placed{lane: t.logic, emits: true})
+	return t
+}
+
+// Logic is the lane for handlers that react: they run one after the other on one goroutine, behind
+// the journal, and may Emit. Register with handlers.On.
+func (t *Topology) Logic() *handlers.Lane { return t.logic }
+
+// Lane adds another lane for handlers that react, beside the logic lane. What handlers on
+// different lanes emit interleaves differently at each run; the log keeps how it was.
+func (t *Topology) Lane(name string, o LaneOptions) *handlers.Lane {
+	l := handlers.NewLane(name)
+	t.add(placed{lane: l, emits: true, options: o})
+	return l
+}
+
+// Project adds a read model on a lane of its own.
+func (t *Topology) Project(p Projector, o LaneOptions) {
+	t.add(placed{lane: p.Lane(), options: o, projector: p})
+}
+
+// ReactFromStart makes the handler with this id, when the log does not know it yet, react to the whole
+// past. By default a handler that is new reads the past and answers only what comes after it.
+func (t *Topology) ReactFromStart(id string) { t.fromStart[id] = true }
+
+func (t *Topology) add(p placed) {
+	name := p.lane.Name()
+	if name == "" || name == journalStage || name == syncStage {
+		t.faults = append(t.faults, fmt.Errorf("%w: lane name %q is taken by the engine", ErrTopology, name))
+	}
+	for _, q := range t.lanes {
+		if q.lane.Name() == name {
+			t.faults = append(t.faults, fmt.Errorf("%w: two lanes are named %q", ErrTopology, name))
+		}
+	}
+	if p.options.Behind < Written || p.options.Behind > Published {
+		t.faults = append(t.faults, fmt.Errorf("%w: lane %q stands behind %v", ErrTopology, name, p.options.Behind))
+	}
+	if p.options.MaxBatch < 0 {
+		t.faults = append(t.faults, fmt.Errorf("%w: lane %q: MaxBatch %d is negative", ErrTopology, name, p.options.MaxBatch))
+	}
+	t.lanes = append(t.lanes, p)
+}
+
+// use takes the topology for one engine or replay, and reports its faults.
+func (t *Topology) use() error {
+	if t == nil || t.registry == nil {
+		return fmt.Errorf("%w: no registry", ErrTopology)
+	}
+	if t.used.Swap(true) {
+		return fmt.Errorf("%w: it already serves another engine or replay", ErrTopology)
+	}
+	faults := t.faults
+	seen := map[string]string{}
+	ids := map[string]bool{}
+	for _, p := range t.reacting() {
+		for _, id := range p.lane.HandlerIDs() {
+			if other, dup := seen[id]; dup {
+				faults = append(faults, fmt.Errorf("%w: handler %q is on lanes %q and %q", ErrTopology, id, other, p.lane.Name()))
+			}
+			seen[id], ids[id] = p.lane.Name(), true
+		}
+	}
+	for id := range t.fromStart {
+		if !ids[id] {
+			faults = append(faults, fmt.Errorf("%w: ReactFromStart(%q): no such handler", ErrTopology, id))
+		}
+	}
+	t.registry.Freeze()
+	return errors.Join(faults...)
+}
+
+// reacting returns the lanes whose handlers may emit.
+func (t *Topology) reacting() []placed {
+	var lanes []placed
+	for _, p := range t.lanes {
+		if p.emits {
+			lanes = append(lanes, p)
+		}
+	}
+	return lanes
+}
+
+// bind makes every lane ready for one log.
+func (t *Topology) bind(b handlers.Binding) error {
+	var faults []error
+	for _, p := range t.lanes {
+		b := b
+		b.Emits = p.emits
+		b.Published = p.options.Behind == Published
+		if err := p.lane.Bind(b); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	return errors.Join(faults...)
+}
