@@ -1,0 +1,59 @@
+package shop
+
+import "fmt"
+
+// Source gives orders in a fixed order and can go on at any row that an order begins with. A
+// Source belongs to one goroutine.
+type Source interface {
+	// Name says where orders come from. It is equal for the same source in another process, and
+	// differs for another file or seed as far as can be told; every order carries it.
+	Name() string
+
+	// SkipTo makes Next go on at row, from 1. It must not lie before the row that Next would go on
+	// at. Row Rows()+1, the end, is fine: Next returns io.EOF; beyond it is an ErrShort.
+	SkipTo(row int64) error
+
+	// Next fills o with the next order, whose Check is nil, and returns nil; io.EOF at the end,
+	// only there. Lines of o are used again where they have room; its strings stay as they are.
+	Next(o *Order) error
+
+	// Rows returns how many rows there are in all, 0 if that is not known yet.
+	Rows() int64
+}
+
+// Position is where an import stands. The zero Position is the beginning. It is not safe for
+// concurrent use.
+type Position struct {
+	source string
+	next   int64 // row; 0 = 1
+}
+
+// Observe moves the position behind o. Feed it with every order in the log, in order: it fails
+// with ErrSource when o comes from another source, and with ErrGap when o does not begin where the
+// one before it ended, and then stays as it was.
+func (p *Position) Observe(o *Order) error {
+	if p.source != "" && o.Source != p.source {
+		return fmt.Errorf("%w: order %q is from %q, those before it from %q", ErrSource, o.Invoice, o.Source, p.source)
+	}
+	if o.Row != p.Next() {
+		return fmt.Errorf("%w: order %q starts at row %d, expected %d", ErrGap, o.Invoice, o.Row, p.Next())
+	}
+	p.source, p.next = o.Source, o.NextRow()
+	return nil
+}
+
+// Next returns the row to go on at, from 1.
+func (p *Position) Next() int64 { return max(p.next, 1) }
+
+// Source returns the name of the source so far, "" before the first order.
+func (p *Position) Source() string { return p.source }
+
+// Resume skips s to the position. It fails with ErrSource when s is not the source of the orders
+// so far, and with ErrShort when s ends before.
+func (p *Position) Resume(s Source) error {
+	if p.source != "" && p.source != s.Name() {
+		return fmt.Errorf("%w: the log holds orders from %q, the input is %q; go on with the same input, or use another directory",
+			ErrSource, p.source, s.Name())
+	}
+	return s.SkipTo(p.Next())
+}
