@@ -71,7 +71,7 @@ func runScenario(ctx context.Context, sc Scenario, set Settings) (out Outcome, e
 	rates := make([][]float64, len(benches))
 	latency := make([]*Histogram, len(benches))
 	for round := 1; round <= set.Warmup+set.Rounds; round++ {
-		for _, i := range order(round-1, len(benches)) {
+		for _, i := range rotation(round-1, len(benches)) {
 			if err := ctx.Err(); err != nil {
 				return out, fail(i, round, err)
 			}
@@ -126,8 +126,8 @@ func runPaced(b Bench, sc Scenario, paced Work, h *Histogram, limit time.Duratio
 	return nil
 }
 
-// order is the sequence in which n systems run round r (from 0): rotated by one each round.
-func order(r, n int) []int {
+// rotation is the order in which n systems run round r (from 0): rotated by one each round.
+func rotation(r, n int) []int {
 	is := make([]int, n)
 	for k := range is {
 		is[k] = (r + k) % n

@@ -50,5 +50,14 @@ func scenarios() []Scenario {
 				{"tidwall-wal", tidwallReplay},
 			},
 		},
+		{
+			Name:  "engine/end-to-end",
+			About: "orders of 128 bytes in msgpack: published, in the log (no sync), then handled",
+			Work:  Work{Events: 400_000, Batch: 1, BodyBytes: 128, PacedEvents: 25_000, PacedRate: 50_000},
+			Want:  orderSum,
+			Systems: []System{
+				{"channel-tidwall-wal", homemadeEngine},
+			},
+		},
 	}
 }

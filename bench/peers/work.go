@@ -40,7 +40,7 @@ func ringSum(w Work) uint64 {
 
 // Bodies of the journal scenarios: a fixed pattern whose first word is the event's number and whose
 // last word is a mix of it. Stamping two words costs next to nothing beside an append, and a reader
-// that sums all words notices any byte that is lost, doubled or moved.
+// that sums all words notices any byte that is changed and any event that is lost, doubled or moved.
 
 // newBody returns a body of n bytes, a multiple of 8 and at least 16.
 func newBody(n int) []byte {

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestNewStats(t *testing.T) {
+	odd := newStats([]float64{9, 1, 5}, nil)
+	require.Equal(t, Stats{Median: 5, Min: 1, Max: 9}, odd)
+	even := newStats([]float64{4, 1, 9, 2}, nil)
+	require.Equal(t, Stats{Median: 3, Min: 1, Max: 9}, even)
+	one := newStats([]float64{7}, nil)
+	require.Equal(t, Stats{Median: 7, Min: 7, Max: 7}, one)
+}
+
+func TestRate_ZeroTimeIsFinite(t *testing.T) {
+	require.Equal(t, 1e10, rate(10, 0))
+	require.Equal(t, 5.0, rate(10, 2*time.Second))
+}
+
+func TestHistogram_QuantilesAgainstSorted(t *testing.T) {
+	const seed = 7
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	for _, n := range []int{1, 2, 100, 10_000} {
+		var h Histogram
+		all := make([]time.Duration, n)
+		for i := range all {
+			all[i] = time.Duration(rnd.Int64N(1 << (1 + rnd.IntN(40))))
+			h.Record(all[i])
+		}
+		slices.Sort(all)
+		for _, q := range []float64{0, 0.5, 0.99, 0.999, 1} {
+			rank := max(int(q*float64(n)+0.999999), 1)
+			want := all[rank-1]
+			got := h.Quantile(q)
+			require.GreaterOrEqual(t, got, want, "seed %d, n %d, q %v", seed, n, q)
+			require.LessOrEqual(t, got, want+want/32, "seed %d, n %d, q %v", seed, n, q)
+		}
+	}
+}
+
+func TestHistogram_Extremes(t *testing.T) {
+	var h Histogram
+	require.Zero(t, h.Quantile(0.5), "empty")
+	h.Record(-5)
+	require.Zero(t, h.Quantile(1))
+	h.Record(1<<63 - 1)
+	require.Equal(t, time.Duration(1<<63-1), h.Quantile(1))
+}
+
+func TestBucket_BoundsAgree(t *testing.T) {
+	for i := range len(Histogram{}.counts) {
+		hi := bucketMax(i)
+		require.Equal(t, i, bucket(hi), "largest of bucket %d", i)
+		if hi < 1<<63-1 {
+			require.Equal(t, i+1, bucket(hi+1), "after bucket %d", i)
+		}
+	}
+}
