@@ -27,8 +27,13 @@
 //     exit code 1.
 //   - All logs live in one directory (--dir), each system's files are removed after its round, and
 //     the garbage of one round is collected before the next begins.
-//   - Each peer is used as its documentation recommends, with the wait strategy and the options
-//     that came out fastest on two cores (each system's file says which were tried).
+//   - Each peer is used as its documentation recommends, with the options that came out fastest on
+//     two cores (each system's file says which were tried). In the ring scenarios a plain name means
+//     the default wait strategy, names with a suffix another one.
+//
+// A caution on the ring scenarios: throughput alone flatters consumers that sleep. While they do,
+// the producer runs undisturbed, and what piled up is taken in one large batch. Compare like with
+// like: sleeping and parking ones with each other, yielding ones with each other.
 //
 // Figures of different runs do not compare; ratios within one run do. The median stands in the
 // table with the slowest and the fastest round beside it: where these lie far apart the machine was

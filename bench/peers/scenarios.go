@@ -1,7 +1,8 @@
 package main
 
 // scenarios is the registry: every piece of work, and who does it. Each system's function lives in
-// its own file.
+// its own file. A plain name is the system as it comes, with its default wait strategy; a suffix names
+// another strategy.
 func scenarios() []Scenario {
 	return []Scenario{
 		{
@@ -11,6 +12,8 @@ func scenarios() []Scenario {
 			Want:  ringSum,
 			Systems: []System{
 				{"headrace", each(headraceRing)},
+				{"headrace-park", each(headraceRingPark)},
+				{"headrace-yield", each(headraceRingYield)},
 				{"channel", each(channelRing)},
 				{"go-disruptor-v0.5.0", each(disruptorV050Ring)},
 				{"go-disruptor-v0.5.0-yield", each(disruptorV050YieldRing)},
@@ -25,6 +28,8 @@ func scenarios() []Scenario {
 			Want:  ringSum,
 			Systems: []System{
 				{"headrace", each(headraceRing)},
+				{"headrace-park", each(headraceRingPark)},
+				{"headrace-yield", each(headraceRingYield)},
 				{"channel", each(channelRingBatch)},
 				{"go-disruptor-v0.5.0", each(disruptorV050Ring)},
 				{"go-disruptor-v0.5.0-yield", each(disruptorV050YieldRing)},

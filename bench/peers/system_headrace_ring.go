@@ -8,7 +8,14 @@ import (
 )
 
 // headraceRing runs headrace's ring with one producer and its default wait strategy.
-func headraceRing(w Work) (Result, error) { return headraceRingWait(w, ring.WaitAdaptive()) }
+func headraceRing(w Work) (Result, error) { return headraceRingWait(w, ring.WaitStrategy{}) }
+
+// headraceRingPark has a consumer that soon blocks, which makes batches large, as the sleep in the
+// go-disruptors' defaults does.
+func headraceRingPark(w Work) (Result, error) { return headraceRingWait(w, ring.WaitPark()) }
+
+// headraceRingYield has a consumer that yields and never blocks.
+func headraceRingYield(w Work) (Result, error) { return headraceRingWait(w, ring.WaitYield()) }
 
 func headraceRingWait(w Work, wait ring.WaitStrategy) (Result, error) {
 	r, err := ring.New[uint64](ring.Options{Slots: ringSlots, Producers: ring.SingleProducer, Wait: wait})
