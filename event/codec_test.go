@@ -207,15 +207,17 @@ func sameOrder(got any, want fields) bool {
 }
 
 // bad is an encoder that goes wrong in the way that Mode says.
-type bad struct{ Mode string }
+type bad struct {
+	Mode    string
+	indexes map[string]int // nil
+}
 
 func (b bad) AppendMsgpack(dst []byte) ([]byte, error) {
 	switch b.Mode {
 	case "panic":
 		panic(errBad)
 	case "nil map":
-		var m map[string]int
-		m["x"] = 1
+		b.indexes[b.Mode] = 1
 	case "shrink":
 		return dst[:0], nil
 	case "error":
@@ -244,7 +246,7 @@ func TestType_BadEncoder_IsAnError(t *testing.T) {
 	} {
 		t.Run(mode, func(t *testing.T) {
 			dst := []byte("dst")
-			out, err := ty.AppendPayload(dst, &bad{mode})
+			out, err := ty.AppendPayload(dst, &bad{Mode: mode})
 			var ee *EncodeError
 			require.ErrorAs(t, err, &ee)
 			require.Equal(t, "bad", ee.Type)
@@ -256,7 +258,7 @@ func TestType_BadEncoder_IsAnError(t *testing.T) {
 				require.ErrorAs(t, err, &p)
 				require.Contains(t, string(p.Stack), "AppendMsgpack")
 			}
-			roundTrip(t, ty, bad{"fine"}, "after it")
+			roundTrip(t, ty, bad{Mode: "fine"}, "after it")
 		})
 	}
 	var v bad

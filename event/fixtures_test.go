@@ -131,7 +131,6 @@ type everything struct {
 	Ratio  float32
 	Omit   string `msgpack:",omitempty"`
 	Hidden string `msgpack:"-" json:"-"`
-	secret int
 }
 
 type line struct {
