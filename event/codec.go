@@ -223,7 +223,8 @@ func (t *Type[T]) encode(b *box[T], dst []byte) (out []byte, err error) {
 // It allocates what *v needs: strings, slices, maps.
 //
 // It fails with a [*DecodeError]. Hostile payloads cost memory in proportion to their length and
-// to the size of the type's largest element; a panic in the type's decoder is such an error too.
+// to the size of the type's largest element; a panic in the type's decoder is such an error too,
+// and so is a fault of a mapped payload where debug.SetPanicOnFault is on: a [*PanicError].
 // Bytes behind the payload's end are an ErrMalformed.
 func (t *Type[T]) Decode(payload []byte, v *T) error {
 	if v == nil {

@@ -65,33 +65,39 @@ func Parse(body []byte) (View, error) {
 func (v *View) parseGroups() error {
 	h := v.body[:v.head]
 	pos := fixedBytes
-	for bit, size := flagCorrelation, 0; bit <= flagTrace; bit <<= 1 {
+	for bit := flagCorrelation; bit <= flagCausation; bit <<= 1 {
 		if v.flags&bit == 0 {
 			continue
 		}
-		size = groupBytes(bit)
-		if len(h)-pos < size {
+		if len(h)-pos < idBytes {
 			return malformed(pos, "header ends inside a group")
 		}
-		g := h[pos : pos+size]
-		switch bit {
-		case flagOrigin:
-			if binary.LittleEndian.Uint32(g[28:]) != 0 {
-				return malformed(pos+28, "reserved bytes are not zero")
-			}
-		case flagTrace:
-			if binary.LittleEndian.Uint64(g[24:]) > 0xff {
-				return malformed(pos+25, "reserved bytes are not zero")
-			}
-			if !v.trace(g).valid() {
-				return malformed(pos, "trace without its ids")
-			}
-		default:
-			if ID(g) == (ID{}) {
-				return malformed(pos, "id is zero")
-			}
+		g := h[pos : pos+idBytes]
+		if binary.LittleEndian.Uint64(g)|binary.LittleEndian.Uint64(g[8:]) == 0 {
+			return malformed(pos, "id is zero")
 		}
-		pos += size
+		pos += idBytes
+	}
+	if v.flags&flagOrigin != 0 {
+		if len(h)-pos < originBytes {
+			return malformed(pos, "header ends inside a group")
+		}
+		if binary.LittleEndian.Uint32(h[pos+28:]) != 0 {
+			return malformed(pos+28, "reserved bytes are not zero")
+		}
+		pos += originBytes
+	}
+	if v.flags&flagTrace != 0 {
+		if len(h)-pos < traceBytes {
+			return malformed(pos, "header ends inside a group")
+		}
+		if binary.LittleEndian.Uint64(h[pos+24:]) > 0xff {
+			return malformed(pos+25, "reserved bytes are not zero")
+		}
+		if !v.trace(h[pos:]).valid() {
+			return malformed(pos, "trace without its ids")
+		}
+		pos += traceBytes
 	}
 	var err error
 	if v.flags&flagProducer != 0 {
@@ -138,10 +144,22 @@ func field(h []byte, pos, lenBytes int, text bool) (off, n uint16, end int, err 
 		return 0, 0, 0, malformed(pos, "empty group")
 	case len(h)-start < size:
 		return 0, 0, 0, malformed(pos, "group longer than the header")
-	case text && !utf8.Valid(h[start:start+size]):
+	case text && !plain(h[start:start+size]) && !utf8.Valid(h[start:start+size]):
 		return 0, 0, 0, malformed(start, "text is not UTF-8")
 	}
 	return uint16(start), uint16(size), start + size, nil
+}
+
+// plain reports whether b is ASCII, and short: most names and keys are, and a call costs more.
+func plain(b []byte) bool {
+	if len(b) > 32 {
+		return false
+	}
+	var all byte
+	for _, c := range b {
+		all |= c
+	}
+	return all < utf8.RuneSelf
 }
 
 func malformed(offset int, reason string) error {
