@@ -12,7 +12,7 @@ type order struct {
 	Number   uint64 // 1, 2, 3, …
 	Customer uint64
 	Amount   int64
-	Due      int64 // when it should have been published, in nanoseconds of sinceStart; 0 = unpaced
+	Price    int64
 	Note     [noteBytes]byte
 }
 
@@ -28,6 +28,7 @@ const (
 func newOrder(o *order, i int) {
 	m := mix(uint64(i))
 	o.Number, o.Customer, o.Amount = uint64(i), m%orderCustomers, int64(m>>40)
+	o.Price = int64(mix(m) >> 44)
 	o.Note[0], o.Note[noteBytes-1] = byte(m), byte(m>>8)
 }
 
@@ -45,7 +46,7 @@ func (o *order) EncodeMsgpack(e *msgpack.Encoder) error {
 	if err := e.EncodeInt64(o.Amount); err != nil {
 		return err
 	}
-	if err := e.EncodeInt64(o.Due); err != nil {
+	if err := e.EncodeInt64(o.Price); err != nil {
 		return err
 	}
 	return e.EncodeBytes(o.Note[:])
@@ -69,7 +70,7 @@ func (o *order) DecodeMsgpack(d *msgpack.Decoder) error {
 	if o.Amount, err = d.DecodeInt64(); err != nil {
 		return err
 	}
-	if o.Due, err = d.DecodeInt64(); err != nil {
+	if o.Price, err = d.DecodeInt64(); err != nil {
 		return err
 	}
 	n, err = d.DecodeBytesLen()
@@ -93,9 +94,9 @@ type ledger struct {
 func newLedger() *ledger { return &ledger{totals: make(map[uint64]int64, orderCustomers)} }
 
 func (l *ledger) apply(o *order) {
-	l.totals[o.Customer] += o.Amount
+	l.totals[o.Customer] += o.Amount * o.Price
 	l.orders++
-	l.sum = foldBody(l.sum*31+o.Number+o.Customer+uint64(o.Amount), o.Note[:noteBytes&^7])
+	l.sum = foldBody(l.sum*31+o.Number+o.Customer+uint64(o.Amount+31*o.Price), o.Note[:noteBytes&^7])
 	l.sum += uint64(o.Note[noteBytes-1])
 }
 

@@ -14,7 +14,6 @@ func TestOrder_RoundTripHasFixedSize(t *testing.T) {
 	for _, i := range []int{1, 255, 1 << 40} {
 		var want, got order
 		newOrder(&want, i)
-		want.Due = int64(i)
 		data, err := msgpack.Marshal(&want)
 		require.NoError(t, err)
 		require.Len(t, data, orderBytes)
@@ -35,19 +34,30 @@ func TestOrder_DecodeRefusesOtherShapes(t *testing.T) {
 	}
 }
 
-func TestPace_EachEventOnceInOrderNeverEarly(t *testing.T) {
+func TestMeter_EachEventOnceInOrderNeverEarly(t *testing.T) {
 	const events, rate = 50, 100_000
-	var dues []time.Duration
-	err := pace(events, rate, func(i int, due time.Duration) error {
-		require.Equal(t, len(dues)+1, i)
-		require.GreaterOrEqual(t, sinceStart(), due)
-		dues = append(dues, due)
+	m := newMeter(Work{PacedRate: rate}, new(Histogram))
+	published := 0
+	err := m.pace(events, func(i int) error {
+		published++
+		require.Equal(t, published, i)
+		require.GreaterOrEqual(t, sinceStart(), m.due(i))
 		return nil
 	})
 	require.NoError(t, err)
-	require.Len(t, dues, events)
-	require.Equal(t, time.Duration(events-1)*time.Second/rate, dues[events-1]-dues[0])
+	require.Equal(t, events, published)
+	require.Equal(t, time.Duration(events-1)*time.Second/rate, m.due(events)-m.due(1))
 
 	boom := errors.New("boom")
-	require.ErrorIs(t, pace(3, rate, func(int, time.Duration) error { return boom }), boom)
+	require.ErrorIs(t, m.pace(3, func(int) error { return boom }), boom)
+}
+
+// An event that waits for the one before counts from when it was due itself.
+func TestMeter_LatencyCountsFromWhenDue(t *testing.T) {
+	m := newMeter(Work{PacedRate: 1000}, new(Histogram))
+	m.start = sinceStart() - time.Second
+	m.handled(1, 501) // due 1,000 ms to 500 ms ago
+	require.EqualValues(t, 501, m.latency.Count())
+	require.GreaterOrEqual(t, m.latency.Quantile(0), 500*time.Millisecond)
+	require.GreaterOrEqual(t, m.latency.Quantile(1), time.Second)
 }

@@ -33,8 +33,8 @@ var ErrTimeout = errors.New("round did not end in time")
 func runScenario(ctx context.Context, sc Scenario, set Settings) (out Outcome, err error) {
 	sc.Work = sc.Work.scaled(set.Scale)
 	want := sc.Want(sc.Work)
-	paced := sc.Work
-	paced.Events = sc.Work.PacedEvents
+	pacedWork := sc.Work
+	pacedWork.Events = sc.Work.PacedEvents
 
 	benches := make([]Bench, len(sc.Systems))
 	fail := func(i, round int, err error) error {
@@ -90,7 +90,7 @@ func runScenario(ctx context.Context, sc Scenario, set Settings) (out Outcome, e
 				}
 				h = latency[i]
 			}
-			if err := runPaced(benches[i], sc, paced, h, set.Timeout); err != nil {
+			if err := runPaced(benches[i], sc, pacedWork, h, set.Timeout); err != nil {
 				return out, fail(i, round, err)
 			}
 		}

@@ -10,24 +10,47 @@ const (
 )
 
 // channelRing is what most Go programs use: a buffered channel, one event a send.
-func channelRing(w Work) (Result, error) {
+func channelRing(w Work, m *meter) (Result, error) {
 	events := make(chan uint64, channelEvents)
 	total := make(chan uint64, 1)
 	go func() {
-		var sum uint64
-		for v := range events {
-			sum += v
+		if m != nil {
+			total <- sumMetered(events, m)
+		} else {
+			total <- sumAll(events)
 		}
-		total <- sum
 	}()
 
 	start := time.Now()
-	for i := uint64(1); i <= uint64(w.Events); i++ {
-		events <- i
+	var err error
+	if m != nil {
+		err = m.pace(w.Events, func(i int) error {
+			events <- uint64(i)
+			return nil
+		})
+	} else {
+		for i := uint64(1); i <= uint64(w.Events); i++ {
+			events <- i
+		}
 	}
 	close(events)
 	sum := <-total
-	return Result{Elapsed: time.Since(start), Sum: sum}, nil
+	return Result{Elapsed: time.Since(start), Sum: sum}, err
+}
+
+func sumAll(events <-chan uint64) (sum uint64) {
+	for v := range events {
+		sum += v
+	}
+	return sum
+}
+
+func sumMetered(events <-chan uint64, m *meter) (sum uint64) {
+	for v := range events {
+		sum += v
+		m.handled(int(v), int(v))
+	}
+	return sum
 }
 
 // tenEvents is the batch of channelRingBatch.

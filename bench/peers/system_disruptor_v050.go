@@ -10,8 +10,8 @@ import (
 // its default wait strategy, as its documentation shows it. An idle consumer sleeps, so events pile
 // up and are then taken in large batches: on two cores that is by far its best throughput, at the
 // price of a latency as long as a sleep.
-func disruptorV050Ring(w Work) (Result, error) {
-	h := newSummingHandler(w)
+func disruptorV050Ring(w Work, m *meter) (Result, error) {
+	h := newSummingHandler(w, m)
 	d, err := disruptor.New(
 		disruptor.Options.BufferCapacity(ringSlots),
 		disruptor.Options.WriterCount(1),
@@ -19,13 +19,13 @@ func disruptorV050Ring(w Work) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	return disruptorV050(w, d, h)
+	return disruptorV050(w, m, d, h)
 }
 
 // disruptorV050YieldRing is the same with a consumer that never sleeps: it yields while it waits,
 // and sees an event soon after its publication. Spinning without a yield came out slower yet.
-func disruptorV050YieldRing(w Work) (Result, error) {
-	h := newSummingHandler(w)
+func disruptorV050YieldRing(w Work, m *meter) (Result, error) {
+	h := newSummingHandler(w, m)
 	d, err := disruptor.New(
 		disruptor.Options.BufferCapacity(ringSlots),
 		disruptor.Options.WriterCount(1),
@@ -34,10 +34,10 @@ func disruptorV050YieldRing(w Work) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	return disruptorV050(w, d, h)
+	return disruptorV050(w, m, d, h)
 }
 
-func disruptorV050(w Work, d disruptor.Disruptor, h *summingHandler) (Result, error) {
+func disruptorV050(w Work, m *meter, d disruptor.Disruptor, h *summingHandler) (res Result, err error) {
 	stopped := make(chan struct{})
 	go func() {
 		d.Listen()
@@ -45,18 +45,29 @@ func disruptorV050(w Work, d disruptor.Disruptor, h *summingHandler) (Result, er
 	}()
 
 	start := time.Now()
-	batch := int64(w.Batch)
-	for left := int64(w.Events); left > 0; left -= batch {
-		hi := d.Reserve(uint32(batch))
-		lo := hi - batch + 1
-		for seq := lo; seq <= hi; seq++ {
+	if m != nil {
+		err = m.pace(w.Events, func(int) error {
+			seq := d.Reserve(1)
 			h.ring[seq&ringMask] = uint64(seq) + 1
+			d.Commit(seq, seq)
+			return nil
+		})
+	} else {
+		batch := int64(w.Batch)
+		for left := int64(w.Events); left > 0; left -= batch {
+			hi := d.Reserve(uint32(batch))
+			lo := hi - batch + 1
+			for seq := lo; seq <= hi; seq++ {
+				h.ring[seq&ringMask] = uint64(seq) + 1
+			}
+			d.Commit(lo, hi)
 		}
-		d.Commit(lo, hi)
 	}
 	<-h.done
-	res := Result{Elapsed: time.Since(start), Sum: h.sum}
-	err := d.Close()
+	res = Result{Elapsed: time.Since(start), Sum: h.sum}
+	if cerr := d.Close(); err == nil {
+		err = cerr
+	}
 	<-stopped
 	return res, err
 }

@@ -8,16 +8,22 @@ import (
 )
 
 // headraceRing runs headrace's ring with one producer and its default wait strategy.
-func headraceRing(w Work) (Result, error) { return headraceRingWait(w, ring.WaitStrategy{}) }
+func headraceRing(w Work, m *meter) (Result, error) {
+	return headraceRingWait(w, m, ring.WaitStrategy{})
+}
 
 // headraceRingPark has a consumer that soon blocks, which makes batches large, as the sleep in the
 // go-disruptors' defaults does.
-func headraceRingPark(w Work) (Result, error) { return headraceRingWait(w, ring.WaitPark()) }
+func headraceRingPark(w Work, m *meter) (Result, error) {
+	return headraceRingWait(w, m, ring.WaitPark())
+}
 
 // headraceRingYield has a consumer that yields and never blocks.
-func headraceRingYield(w Work) (Result, error) { return headraceRingWait(w, ring.WaitYield()) }
+func headraceRingYield(w Work, m *meter) (Result, error) {
+	return headraceRingWait(w, m, ring.WaitYield())
+}
 
-func headraceRingWait(w Work, wait ring.WaitStrategy) (Result, error) {
+func headraceRingWait(w Work, m *meter, wait ring.WaitStrategy) (Result, error) {
 	r, err := ring.New[uint64](ring.Options{Slots: ringSlots, Producers: ring.SingleProducer, Wait: wait})
 	if err != nil {
 		return Result{}, err
@@ -32,7 +38,11 @@ func headraceRingWait(w Work, wait ring.WaitStrategy) (Result, error) {
 			part += v
 		}
 		sum = part
-		if first+int64(len(span))-1 == last {
+		hi := first + int64(len(span)) - 1
+		if m != nil {
+			m.handled(int(first), int(hi))
+		}
+		if hi == last {
 			close(done)
 		}
 		return nil
@@ -45,9 +55,12 @@ func headraceRingWait(w Work, wait ring.WaitStrategy) (Result, error) {
 	}
 
 	start := time.Now()
-	if w.Batch == 1 {
+	switch {
+	case m != nil:
+		err = m.pace(w.Events, func(int) error { return publishOnes(r, 1) })
+	case w.Batch == 1:
 		err = publishOnes(r, w.Events)
-	} else {
+	default:
 		err = publishBatches(r, w.Events, w.Batch)
 	}
 	if err != nil {

@@ -19,13 +19,12 @@ const homemadeBatch = 64
 // hands each event to the handler. Messages are pooled, and the handler gets the event itself and
 // never decodes.
 type homemade struct {
-	w   Work
 	log *wal.Log
 	in  chan *homemadeMessage
 	out chan error // the consumer's result, once in is closed
 
-	ledger  *ledger
-	latency *Histogram // nil: not measured
+	ledger *ledger
+	meter  *meter // nil: not measured
 }
 
 type homemadeMessage struct {
@@ -35,39 +34,9 @@ type homemadeMessage struct {
 
 var homemadeMessages = sync.Pool{New: func() any { return new(homemadeMessage) }}
 
-// homemadeEngine opens a log anew each round; the bench itself keeps nothing.
-func homemadeEngine(w Work) (Bench, error) { return homemadeBench(w), nil }
-
-type homemadeBench Work
-
-func (b homemadeBench) Close() error { return nil }
-
-// Round publishes Work.Events as fast as it can.
-func (b homemadeBench) Round() (Result, error) {
-	w := Work(b)
-	return homemadeRun(w, nil, func(publish func(i int, due time.Duration) error) error {
-		for i := 1; i <= w.Events; i++ {
-			if err := publish(i, 0); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// Paced publishes Work.PacedEvents at Work.PacedRate.
-func (b homemadeBench) Paced(h *Histogram) (uint64, error) {
-	w := Work(b)
-	w.Events = w.PacedEvents
-	res, err := homemadeRun(w, h, func(publish func(i int, due time.Duration) error) error {
-		return pace(w.PacedEvents, w.PacedRate, publish)
-	})
-	return res.Sum, err
-}
-
-// homemadeRun opens, lets produce publish, waits until all is handled, and reads the log back
+// homemadeEngine opens a log anew, publishes, waits until all is handled, and reads the log back
 // untimed.
-func homemadeRun(w Work, h *Histogram, produce func(publish func(int, time.Duration) error) error) (Result, error) {
+func homemadeEngine(w Work, m *meter) (Result, error) {
 	defer emptyDir(w.Dir)
 	log, err := wal.Open(filepath.Join(w.Dir, "log"), tidwallOptions())
 	if err != nil {
@@ -75,13 +44,20 @@ func homemadeRun(w Work, h *Histogram, produce func(publish func(int, time.Durat
 	}
 	defer log.Close()
 	e := &homemade{
-		w: w, log: log, ledger: newLedger(), latency: h,
+		log: log, ledger: newLedger(), meter: m,
 		in: make(chan *homemadeMessage, channelEvents), out: make(chan error, 1),
 	}
 	go func() { e.out <- e.consume() }()
 
 	start := time.Now()
-	err = produce(e.publisher())
+	publish := e.publisher()
+	if m != nil {
+		err = m.pace(w.Events, publish)
+	} else {
+		for i := 1; i <= w.Events && err == nil; i++ {
+			err = publish(i)
+		}
+	}
 	close(e.in)
 	if cerr := <-e.out; cerr != nil {
 		err = cerr
@@ -94,12 +70,11 @@ func homemadeRun(w Work, h *Histogram, produce func(publish func(int, time.Durat
 }
 
 // publisher returns the producer's function; it belongs to one goroutine.
-func (e *homemade) publisher() func(i int, due time.Duration) error {
+func (e *homemade) publisher() func(i int) error {
 	enc := msgpack.NewEncoder(nil)
-	return func(i int, due time.Duration) error {
+	return func(i int) error {
 		m := homemadeMessages.Get().(*homemadeMessage)
 		newOrder(&m.order, i)
-		m.order.Due = int64(due)
 		m.body.Reset()
 		enc.Reset(&m.body)
 		if err := m.order.EncodeMsgpack(enc); err != nil {
@@ -132,8 +107,8 @@ func (e *homemade) consume() error {
 		for _, m := range taken {
 			if failed == nil {
 				e.ledger.apply(&m.order)
-				if e.latency != nil {
-					e.latency.Record(sinceStart() - time.Duration(m.order.Due))
+				if e.meter != nil {
+					e.meter.handled(int(m.order.Number), int(m.order.Number))
 				}
 			}
 			homemadeMessages.Put(m)
