@@ -8,7 +8,7 @@ type Kind uint8
 // Kinds of record. An application writes events, voids and checkpoints; the journal itself
 // writes indexes and seals.
 const (
-	KindEvent      Kind = 0 // as an Entry's zero value; stored as 1
+	KindEvent      Kind = 1
 	KindVoid       Kind = 2 // a sequence that carries nothing, such as an aborted claim
 	KindCheckpoint Kind = 3 // carries the sequence of the event before it
 	KindIndex      Kind = 4
@@ -42,7 +42,7 @@ const FlagBatch Flags = 1
 // Entry is what a writer hands to Append, AppendBatch or Stage.
 type Entry struct {
 	Type uint16 // the application's type id; readers can filter by it without decoding
-	Kind Kind   // KindEvent, KindVoid or KindCheckpoint
+	Kind Kind   // KindEvent (as is 0), KindVoid or KindCheckpoint
 
 	// Time is in unix nanoseconds. 0 means now, read once for all Stages up to the next
 	// Commit. A time before that of the previous record is raised to it: times never decrease.

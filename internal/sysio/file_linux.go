@@ -1,0 +1,178 @@
+package sysio
+
+import (
+	"encoding/hex"
+	"errors"
+	"os"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// OpenFile opens a regular file of the given name without following a symbolic link in its last
+// element. flag and perm are as for os.OpenFile.
+func OpenFile(name string, flag int, perm os.FileMode) (*os.File, error) {
+	// O_NONBLOCK: opening a FIFO planted under the name must not hang.
+	f, err := os.OpenFile(name, flag|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK, perm)
+	if err != nil {
+		return nil, err
+	}
+	st, err := f.Stat()
+	if err == nil && !st.Mode().IsRegular() {
+		err = &os.PathError{Op: "open", Path: name, Err: errors.New("not a regular file")}
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// Lock takes an exclusive lock on f, which must be open for writing, without waiting. The lock
+// belongs to the open file: it conflicts with another open file of this very process, and ends
+// with the last descriptor. It returns ErrLocked where somebody else holds it.
+func Lock(f *os.File) error {
+	lk := unix.Flock_t{Type: unix.F_WRLCK}
+	err := retry(func() error { return unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &lk) })
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
+		return ErrLocked
+	}
+	return wrap("lock", f, err)
+}
+
+// Locked tells whether another open file holds the lock, without taking it.
+func Locked(f *os.File) (bool, error) {
+	lk := unix.Flock_t{Type: unix.F_WRLCK}
+	err := retry(func() error { return unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &lk) })
+	return err == nil && lk.Type != unix.F_UNLCK, wrap("get lock", f, err)
+}
+
+// Allocate gives f real blocks for [off, off+n) and extends it where needed. Bytes that were not
+// there read as zero. Where the file system has no such call it writes zeros, which is right
+// only for a range that is past the end of the file.
+func Allocate(f *os.File, off, n int64) error {
+	err := retry(func() error { return unix.Fallocate(int(f.Fd()), 0, off, n) })
+	if !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.ENOSYS) {
+		return wrap("allocate", f, err)
+	}
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	zeros := make([]byte, 1<<20)
+	for at := max(off, st.Size()); at < off+n; {
+		k, err := f.WriteAt(zeros[:min(int64(len(zeros)), off+n-at)], at)
+		if err != nil {
+			return err
+		}
+		at += int64(k)
+	}
+	return nil
+}
+
+// SyncData makes the data of f durable, pages stored through a mapping included, and whatever
+// of its metadata is needed to read them back.
+func SyncData(f *os.File) error {
+	return wrap("fdatasync", f, retry(func() error { return unix.Fdatasync(int(f.Fd())) }))
+}
+
+// Map maps the first n bytes of f, shared.
+func Map(f *os.File, n int64, write bool) ([]byte, error) {
+	prot := unix.PROT_READ
+	if write {
+		prot |= unix.PROT_WRITE
+	}
+	if int64(int(n)) != n {
+		return nil, wrap("map", f, unix.ENOMEM)
+	}
+	m, err := unix.Mmap(int(f.Fd()), 0, int(n), prot, unix.MAP_SHARED)
+	return m, wrap("map", f, err)
+}
+
+// Unmap ends a mapping made by Map.
+func Unmap(m []byte) error { return unix.Munmap(m) }
+
+// PopulateWrite makes the pages of m, which starts on a page, present and writable without
+// changing them. A page that cannot be had is an error, not a signal. It returns ErrUnsupported
+// on kernels before 5.14.
+func PopulateWrite(m []byte) error { return populate(m, unix.MADV_POPULATE_WRITE) }
+
+// PopulateRead makes the pages of m, which starts on a page, present.
+func PopulateRead(m []byte) error { return populate(m, unix.MADV_POPULATE_READ) }
+
+func populate(m []byte, advice int) error {
+	if len(m) == 0 {
+		return nil
+	}
+	err := retry(func() error { return unix.Madvise(m, advice) })
+	if errors.Is(err, unix.EINVAL) {
+		return ErrUnsupported
+	}
+	return err
+}
+
+// NextData returns the lowest offset at or after off that may hold something but zero; ok is
+// false if there is none. Where the file system cannot tell it returns off.
+func NextData(f *os.File, off int64) (at int64, ok bool) {
+	at, err := unix.Seek(int(f.Fd()), off, unix.SEEK_DATA)
+	if errors.Is(err, unix.ENXIO) {
+		return 0, false
+	}
+	if err != nil {
+		return off, true
+	}
+	return at, true
+}
+
+// DropCache asks the kernel to forget the clean cached pages of f.
+func DropCache(f *os.File) error {
+	return wrap("fadvise", f, unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED))
+}
+
+// BootID returns the identity of the running boot of the kernel, all zero if it is unknown.
+func BootID() (id [16]byte) {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return id
+	}
+	s := strings.ReplaceAll(strings.TrimSpace(string(b)), "-", "")
+	if len(s) != 32 {
+		return id
+	}
+	raw, err := hex.DecodeString(s)
+	if err != nil {
+		return id
+	}
+	copy(id[:], raw)
+	return id
+}
+
+// MountID returns the identity of the mount that name lies on, unique over the time since boot,
+// or 0 where the kernel (before 6.8) does not tell.
+func MountID(name string) uint64 {
+	var st unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, name, 0, unix.STATX_MNT_ID_UNIQUE, &st); err != nil {
+		return 0
+	}
+	if st.Mask&unix.STATX_MNT_ID_UNIQUE == 0 {
+		return 0
+	}
+	return st.Mnt_id
+}
+
+// retry repeats f while a signal interrupts it.
+func retry(f func() error) error {
+	for {
+		if err := f(); err != syscall.EINTR {
+			return err
+		}
+	}
+}
+
+func wrap(op string, f *os.File, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &os.PathError{Op: op, Path: f.Name(), Err: err}
+}

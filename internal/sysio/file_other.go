@@ -1,0 +1,44 @@
+//go:build !linux
+
+package sysio
+
+import "os"
+
+// OpenFile returns ErrUnsupported: see file_linux.go for what it does elsewhere.
+func OpenFile(string, int, os.FileMode) (*os.File, error) { return nil, ErrUnsupported }
+
+// Lock returns ErrUnsupported.
+func Lock(*os.File) error { return ErrUnsupported }
+
+// Locked returns ErrUnsupported.
+func Locked(*os.File) (bool, error) { return false, ErrUnsupported }
+
+// Allocate returns ErrUnsupported.
+func Allocate(*os.File, int64, int64) error { return ErrUnsupported }
+
+// SyncData returns ErrUnsupported.
+func SyncData(*os.File) error { return ErrUnsupported }
+
+// Map returns ErrUnsupported.
+func Map(*os.File, int64, bool) ([]byte, error) { return nil, ErrUnsupported }
+
+// Unmap returns ErrUnsupported.
+func Unmap([]byte) error { return ErrUnsupported }
+
+// PopulateWrite returns ErrUnsupported.
+func PopulateWrite([]byte) error { return ErrUnsupported }
+
+// PopulateRead returns ErrUnsupported.
+func PopulateRead([]byte) error { return ErrUnsupported }
+
+// NextData returns off: everything may be data.
+func NextData(_ *os.File, off int64) (at int64, ok bool) { return off, true }
+
+// DropCache returns ErrUnsupported.
+func DropCache(*os.File) error { return ErrUnsupported }
+
+// BootID returns zero: unknown.
+func BootID() (id [16]byte) { return id }
+
+// MountID returns 0: unknown.
+func MountID(string) uint64 { return 0 }

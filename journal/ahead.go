@@ -1,0 +1,144 @@
+package journal
+
+import (
+	"path/filepath"
+	"sync"
+)
+
+// ahead prepares what the writer needs next, in a goroutine of its own: it touches pages in a
+// window before the writer, and makes the next segment file when a quarter of the active one is
+// used.
+type ahead struct {
+	j      *Journal
+	wake   chan struct{} // capacity 1
+	nextID uint64        // the goroutine's after Open
+
+	mu      sync.Mutex
+	ready   sync.Cond // for the writer: spare, err or stopped changed
+	seg     *segment  // to touch
+	goal    int64     // up to here
+	want    bool      // a spare is wanted
+	spare   *segment
+	err     error // of the last attempt, for the writer that waits
+	stopped bool
+}
+
+func (a *ahead) init(j *Journal) {
+	a.j = j
+	a.wake = make(chan struct{}, 1)
+	a.ready.L = &a.mu
+}
+
+func (a *ahead) poke() {
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
+// moved tells how far the writer wants pages touched, and whether it wants a spare.
+func (a *ahead) moved(s *segment, goal int64, spare bool) {
+	a.mu.Lock()
+	a.seg, a.goal = s, goal
+	a.want = a.want || spare
+	a.mu.Unlock()
+	a.poke()
+}
+
+// take returns the next segment, waiting for it if it is not ready; that is a stall.
+func (a *ahead) take() (*segment, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.spare == nil {
+		a.j.stats.stalls.Add(1)
+		a.err, a.want = nil, true
+		a.poke()
+		for a.spare == nil && a.err == nil && !a.stopped {
+			a.ready.Wait()
+		}
+	}
+	if s := a.spare; s != nil {
+		a.spare, a.want = nil, false
+		return s, nil
+	}
+	if a.err != nil {
+		return nil, a.err
+	}
+	return nil, ErrClosed
+}
+
+// giveBack returns a segment that could not be put in its place.
+func (a *ahead) giveBack(s *segment) {
+	a.mu.Lock()
+	a.spare = s
+	a.mu.Unlock()
+}
+
+func (a *ahead) stop() {
+	a.mu.Lock()
+	a.stopped = true
+	a.ready.Broadcast()
+	a.mu.Unlock()
+	a.poke()
+}
+
+// discard removes the spare at Close.
+func (a *ahead) discard() error {
+	if a.spare == nil {
+		return nil
+	}
+	err := a.spare.release()
+	if e := a.j.st.remove(filepath.Join(a.j.dir, a.spare.name)); err == nil {
+		err = e
+	}
+	a.spare = nil
+	return err
+}
+
+// run is the goroutine.
+func (a *ahead) run() {
+	const step = 1 << 20
+	for {
+		a.mu.Lock()
+		stopped, seg, goal := a.stopped, a.seg, a.goal
+		make := a.want && a.spare == nil && a.err == nil
+		a.mu.Unlock()
+		switch {
+		case stopped:
+			return
+		case seg != nil && seg.touched.Load() < goal:
+			if err := seg.touchTo(min(goal, seg.touched.Load()+step)); err != nil {
+				// The writer meets it too, and has somebody to tell.
+				a.forget(seg)
+			}
+		case make:
+			a.makeSpare()
+		default:
+			<-a.wake
+		}
+	}
+}
+
+// forget stops touching seg.
+func (a *ahead) forget(seg *segment) {
+	a.mu.Lock()
+	if a.seg == seg {
+		a.seg = nil
+	}
+	a.mu.Unlock()
+}
+
+func (a *ahead) makeSpare() {
+	j := a.j
+	s, err := makeSpare(j.st, j.dir, j.o.SegmentBytes, a.nextID, j.o.TouchAheadBytes)
+	if err == nil {
+		a.nextID++
+	}
+	a.mu.Lock()
+	a.spare, a.err = s, err
+	a.ready.Broadcast()
+	a.mu.Unlock()
+	if err != nil {
+		j.o.Logger.Warn("journal: no spare segment", "dir", j.dir, "err", err)
+	}
+}

@@ -1,0 +1,116 @@
+package journal
+
+import "hash/crc32"
+
+// frame is a record's header, decoded.
+type frame struct {
+	length   uint32 // header and body
+	crc      uint32
+	sequence int64
+	time     int64
+	typ      uint16
+	kind     Kind
+	flags    Flags
+	lag      uint32
+}
+
+// recordBytes is the room that a record with n bytes of body takes, padding included.
+func recordBytes(n int) int64 {
+	return (recordHeaderBytes + int64(n) + recordAlign - 1) &^ (recordAlign - 1)
+}
+
+// frameTail is the scratch for the last 48 bytes that a record's checksum covers: salt, offset,
+// length, and bytes 8 to 32 of its header. It lives in a structure on the heap, because
+// crc32.Update makes its argument escape.
+type frameTail [48]byte
+
+// sum goes on from the checksum of the body.
+func (t *frameTail) sum(body uint32, salt, offset, length, w1, w2, w3 uint64) uint32 {
+	le.PutUint64(t[0:], salt)
+	le.PutUint64(t[8:], offset)
+	le.PutUint64(t[16:], length)
+	le.PutUint64(t[24:], w1)
+	le.PutUint64(t[32:], w2)
+	le.PutUint64(t[40:], w3)
+	return crc32.Update(body, castagnoli, t[:])
+}
+
+// packWord3 makes bytes 24 to 32 of a header.
+func packWord3(typ uint16, kind Kind, flags Flags, lag uint32) uint64 {
+	return uint64(typ) | uint64(kind)<<16 | uint64(flags)<<24 | uint64(lag)<<32
+}
+
+// lagOf is the durable lag to store with a record.
+func lagOf(sequence, durable int64) uint32 {
+	if d := sequence - durable; d >= 0 && d < lagUnknown {
+		return uint32(d)
+	}
+	return lagUnknown
+}
+
+// promises returns the sequence that the record says was durable when it was written, or 0.
+func (f *frame) promises() int64 {
+	if f.lag == lagUnknown {
+		return 0
+	}
+	return f.sequence - int64(f.lag)
+}
+
+// peekFrame decodes the header at off, which lies in m, without judging it.
+func peekFrame(m []byte, off int64) (f frame) {
+	h := m[off : off+recordHeaderBytes : off+recordHeaderBytes]
+	w0, w3 := le.Uint64(h), le.Uint64(h[24:])
+	f.length, f.crc = uint32(w0), uint32(w0>>32)
+	f.sequence = int64(le.Uint64(h[8:]))
+	f.time = int64(le.Uint64(h[16:]))
+	f.typ, f.kind, f.flags, f.lag = uint16(w3), Kind(w3>>16), Flags(w3>>24), uint32(w3>>32)
+	return f
+}
+
+// readFrame decodes and verifies the record at off in m[:end]: length, kind, flags, padding and
+// checksum, not its place in the sequence. It returns the header, the body's view and the
+// offset after the record, or a cause such as ErrChecksum. A zero length is ErrHole.
+func readFrame(m []byte, off, end int64, salt uint64, t *frameTail) (f frame, body []byte, next int64, err error) {
+	if off+recordHeaderBytes > end {
+		if end-off >= 8 && le.Uint32(m[off:]) != 0 || end < off {
+			return f, nil, 0, ErrLength
+		}
+		return f, nil, 0, ErrHole
+	}
+	h := m[off : off+recordHeaderBytes : off+recordHeaderBytes]
+	w0, w1, w2, w3 := le.Uint64(h), le.Uint64(h[8:]), le.Uint64(h[16:]), le.Uint64(h[24:])
+	f.length, f.crc = uint32(w0), uint32(w0>>32)
+	f.sequence, f.time = int64(w1), int64(w2)
+	f.typ, f.kind, f.flags, f.lag = uint16(w3), Kind(w3>>16), Flags(w3>>24), uint32(w3>>32)
+	if f.length == 0 {
+		return f, nil, 0, ErrHole
+	}
+	stop := off + int64(f.length)
+	next = (stop + recordAlign - 1) &^ (recordAlign - 1)
+	if f.length < recordHeaderBytes || next > end {
+		return f, nil, 0, ErrLength
+	}
+	body = m[off+recordHeaderBytes : stop : stop]
+	crc := uint32(0)
+	if len(body) > 0 {
+		crc = crc32.Update(0, castagnoli, body)
+	}
+	if t.sum(crc, salt, uint64(off), uint64(f.length), w1, w2, w3) != f.crc {
+		return f, nil, 0, ErrChecksum
+	}
+	if f.kind < KindEvent || f.kind > KindSeal || f.flags&^FlagBatch != 0 {
+		return f, nil, 0, ErrKind
+	}
+	for i := stop; i < next; i++ {
+		if m[i] != 0 {
+			return f, nil, 0, ErrPadding
+		}
+	}
+	return f, body, next, nil
+}
+
+// advances tells whether records of kind k take a sequence of their own.
+func (k Kind) advances() bool { return k == KindEvent || k == KindVoid }
+
+// checksum is the CRC32C of b.
+func checksum(b []byte) uint32 { return crc32.Update(0, castagnoli, b) }

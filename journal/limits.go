@@ -1,0 +1,35 @@
+package journal
+
+// MaxBodyBytes returns the limit of one body, as Options gave it or as the default makes it.
+func (j *Journal) MaxBodyBytes() int { return j.o.MaxBodyBytes }
+
+// MaxBatchBytes returns how many bytes the bodies of an atomic batch of so many records may take in
+// all, 0 if so many records do not fit a segment even when they are empty.
+func (j *Journal) MaxBatchBytes(records int) int64 {
+	overhead := int64(records) * (recordHeaderBytes + recordAlign - 1)
+	return max(0, segmentCapacity(j.o.SegmentBytes)-overhead)
+}
+
+// Durable returns the highest sequence that is durable, as far as the reader knows: the journal's in
+// its own process, else what the newest segment says that was synced, 0 if nothing. It opens
+// that segment and reads two pages.
+func (r *Reader) Durable() (int64, error) {
+	if r.j != nil {
+		return r.j.Durable(), nil
+	}
+	segs, _, _, err := listSegments(r.st, r.dir)
+	if err != nil {
+		return 0, err
+	}
+	s := &survey{st: r.st, dir: r.dir}
+	for i := len(segs) - 1; i >= 0; i-- {
+		seg := &found{name: segmentName(segs[i].first, segs[i].id), first: segs[i].first, id: segs[i].id}
+		if err := s.readPages(seg); err != nil {
+			return 0, err
+		}
+		if seg.hdrErr == nil && seg.pair.generation > 0 {
+			return seg.pair.sequence, nil
+		}
+	}
+	return 0, nil
+}

@@ -1,0 +1,603 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"time"
+)
+
+// ErrStop, returned by the function given to Read or Follow, ends it without an error. The
+// record counts as delivered.
+var ErrStop = errors.New("journal: stop reading")
+
+// Reader delivers records in order of sequence, from a journal in this process or from a
+// directory that any process may be writing. It belongs to one goroutine at a time.
+//
+// It never goes past what is committed, verifies every record that it delivers, and reports one
+// that does not verify as *CorruptionError. It holds one segment mapped, read-only.
+type Reader struct {
+	st   storage
+	dir  string
+	j    *Journal // nil for a reader of a directory
+	o    ReaderOptions
+	next int64 // next event or void to deliver
+	skip int64 // deliver nothing below it
+
+	seg  *readSegment
+	off  int64
+	time int64
+	tail frameTail
+
+	ids    []segmentID // known segments after the current one, ascending
+	uuid   [16]byte
+	limits map[uint64]limit // where no writer vouches for the committed offset
+	closed bool
+	atSeal bool  // the current segment's seal is behind
+	shown  int64 // inside Records: the last sequence that was yielded
+	w      *waiter
+	now    identity
+	locked time.Time // when a writer was last looked for
+	isLive bool
+}
+
+type segmentID struct {
+	first int64
+	id    uint64
+}
+
+// limit is how far a survey trusts a segment.
+type limit struct {
+	end int64
+	err error // what to report there, nil if it is just the end
+}
+
+// readSegment is a segment mapped for reading.
+type readSegment struct {
+	name      string
+	hdr       header
+	f         file
+	mem       []byte
+	populated int64
+}
+
+// NewReader returns a reader from sequence from on (0: from the journal's first), which may lie
+// beyond the end. It is woken by commits and syncs; it does not poll. Close it before or after
+// the journal.
+//
+// Errors: ErrOutOfRange below FirstSequence; ErrClosed.
+func (j *Journal) NewReader(from int64, o ReaderOptions) (*Reader, error) {
+	if err := j.Err(); errors.Is(err, ErrClosed) {
+		return nil, err
+	}
+	r := &Reader{st: j.st, dir: j.dir, j: j, o: o, uuid: j.uuid}
+	return r, r.init(from, j.first)
+}
+
+// OpenReader returns a reader of the journal in dir, from sequence from on (0: from the first).
+// It only reads, takes no lock, and works in any process, beside a live writer or after a crash.
+// After a crash it goes to the last record that recovery would keep. It waits by polling, every
+// 1 to 20 ms.
+//
+// Errors: ErrNotFound; ErrOutOfRange; ErrFormatVersion; ErrDirectory; *CorruptionError.
+func OpenReader(dir string, from int64, o ReaderOptions) (*Reader, error) {
+	return openReader(osStorage{}, dir, from, o)
+}
+
+func openReader(st storage, dir string, from int64, o ReaderOptions) (*Reader, error) {
+	r := &Reader{st: st, dir: dir, o: o}
+	segs, _, _, err := listSegments(st, dir)
+	if errors.Is(err, os.ErrNotExist) || err == nil && len(segs) == 0 {
+		return nil, fmt.Errorf("%w: %s", ErrNotFound, dir)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r, r.init(from, segs[0].first)
+}
+
+func (r *Reader) init(from, first int64) error {
+	if r.o.UpTo > Durable {
+		return fmt.Errorf("journal: reader options: UpTo: %d is no gate", r.o.UpTo)
+	}
+	if from == 0 {
+		from = first
+	}
+	if from < first {
+		return fmt.Errorf("%w: %d, the first is %d", ErrOutOfRange, from, first)
+	}
+	r.next, r.skip = from, from
+	r.now = r.st.identity(r.dir)
+	r.w = newWaiter()
+	return nil
+}
+
+// Sequence returns the last sequence that was delivered, or the one before the first to deliver.
+func (r *Reader) Sequence() int64 {
+	if r.shown > 0 {
+		return r.shown
+	}
+	return max(r.next, r.skip) - 1
+}
+
+// Close unmaps. Idempotent. Views handed out before end with it.
+func (r *Reader) Close() error {
+	r.closed = true
+	return r.leave()
+}
+
+func (r *Reader) leave() error {
+	if r.seg == nil {
+		return nil
+	}
+	err := r.seg.f.munmap(r.seg.mem)
+	if e := r.seg.f.close(); err == nil {
+		err = e
+	}
+	r.seg = nil
+	return err
+}
+
+// Read delivers everything that is readable now, in order, and returns how many records. The
+// Record's Body is a view: valid inside fn, not to be changed. If fn fails Read returns its
+// error at once, and the record will be delivered again; ErrStop ends Read without an error.
+//
+// Errors: fn's; *CorruptionError; ErrFault; ErrClosed. Read does not allocate per record.
+func (r *Reader) Read(fn func(Record) error) (n int, err error) {
+	for {
+		k, more, err := r.readSome(fn)
+		n += k
+		if err != nil {
+			if errors.Is(err, ErrStop) {
+				err = nil
+			}
+			return n, err
+		}
+		if !more {
+			return n, nil
+		}
+	}
+}
+
+// ended tells whether Until is reached.
+func (r *Reader) ended() bool { return r.o.Until > 0 && r.next > r.o.Until }
+
+// readSome delivers what is readable of the current segment; more says that another may follow.
+func (r *Reader) readSome(fn func(Record) error) (n int, more bool, err error) {
+	if r.closed {
+		return 0, false, ErrClosed
+	}
+	if r.ended() {
+		return 0, false, nil
+	}
+	if r.seg == nil {
+		if ok, err := r.enter(); !ok || err != nil {
+			return 0, false, err
+		}
+	}
+	if r.atSeal {
+		ok, err := r.advance()
+		return 0, ok, err
+	}
+	seg := r.seg
+	old := debug.SetPanicOnFault(true)
+	defer restoreFault(old, seg.name, seg.mem, &err)
+	gate := r.gate()
+	end, limitErr := r.end()
+	n, err = r.drain(end, gate, fn)
+	if err != nil || r.atSeal {
+		return n, err == nil, err
+	}
+	if r.off >= end && limitErr != nil {
+		return n, false, limitErr
+	}
+	return n, false, nil
+}
+
+// gate returns the highest sequence that may be delivered now.
+func (r *Reader) gate() int64 {
+	gate := int64(1<<63 - 1)
+	if r.o.UpTo == Durable {
+		if r.j != nil {
+			gate = r.j.Durable()
+		} else {
+			gate = r.durableOutside()
+		}
+	}
+	if r.o.Until > 0 {
+		gate = min(gate, r.o.Until)
+	}
+	return gate
+}
+
+// durableOutside reads the durable pair that the writer, if any, stored last: of this segment,
+// or of a later one, because a pair of an older segment may itself have been lost.
+func (r *Reader) durableOutside() int64 {
+	d := loadPair(r.seg.mem, r.seg.hdr.salt).sequence
+	if d >= int64(load64(r.seg.mem, ctlCommittedSequence)) {
+		return d
+	}
+	segs, _, _, err := listSegments(r.st, r.dir)
+	s := &survey{st: r.st, dir: r.dir}
+	for i := len(segs) - 1; err == nil && i >= 0 && segs[i].id > r.seg.hdr.id; i-- {
+		if s.readPages(segs[i]) == nil && segs[i].hdrErr == nil && segs[i].pair.generation > 0 {
+			return max(d, segs[i].pair.sequence)
+		}
+	}
+	return d
+}
+
+// end returns the offset up to which the current segment may be read, and what to report there.
+func (r *Reader) end() (int64, error) {
+	size := int64(len(r.seg.mem))
+	committed := int64(load64(r.seg.mem, ctlCommittedOffset))
+	if r.j != nil || r.vouched() {
+		r.limits = nil
+		if committed < recordsOffset || committed > r.seg.hdr.size || committed%recordAlign != 0 {
+			return r.off, &CorruptionError{r.seg.name, ctlCommittedOffset, r.next, ErrLength}
+		}
+		if committed > size {
+			return size, &CorruptionError{r.seg.name, size, r.next, ErrSize}
+		}
+		return committed, nil
+	}
+	// The writer is gone and the machine, or the mount, is another: the committed offset is
+	// worth nothing. Judge as recovery would.
+	if r.limits == nil {
+		if err := r.survey(); err != nil {
+			return r.off, err
+		}
+	}
+	l, ok := r.limits[r.seg.hdr.id]
+	if !ok {
+		return r.off, nil
+	}
+	return l.end, l.err
+}
+
+// vouched tells whether the committed offset holds: its writer lives, or died in this boot.
+func (r *Reader) vouched() bool {
+	id, ok := loadIdentity(r.seg.mem, r.seg.hdr.salt)
+	if ok && id.known() && id == r.now {
+		return true
+	}
+	if now := time.Now(); now.Sub(r.locked) > 5*time.Millisecond {
+		r.locked, r.isLive = now, r.st.locked(r.dir)
+	}
+	return r.isLive
+}
+
+// survey judges the whole directory and remembers how far each segment may be read.
+func (r *Reader) survey() error {
+	s, err := takeSurvey(r.st, r.dir, true, false)
+	var bad *CorruptionError
+	if err != nil && !errors.As(err, &bad) {
+		return err
+	}
+	r.limits = make(map[uint64]limit, len(s.segs))
+	for i, seg := range s.segs {
+		if err == nil && i >= s.keep {
+			break
+		}
+		l := limit{end: seg.end}
+		if bad != nil && seg.name == bad.Segment {
+			l.err = bad
+			l.end = max(l.end, recordsOffset)
+		}
+		if seg.scanned || l.err != nil {
+			r.limits[seg.id] = l
+		}
+		if l.err != nil {
+			break
+		}
+	}
+	return nil
+}
+
+// drain delivers records up to end and gate, and notes the segment's seal in atSeal.
+func (r *Reader) drain(end, gate int64, fn func(Record) error) (n int, err error) {
+	seg := r.seg
+	m := seg.mem
+	rec := Record{Segment: seg.hdr.id}
+	for r.off < end {
+		if r.off >= seg.populated {
+			// One system call a megabyte is cheaper than the faults; what it could not do
+			// shows at the loads below. Near the end the faults are cheaper.
+			from := r.off &^ (pageBytes - 1)
+			seg.populated = min(from+1<<20, (end+pageBytes-1)&^(pageBytes-1), int64(len(m)))
+			if seg.populated-from >= 64<<10 {
+				seg.f.populate(m[from:seg.populated])
+			}
+		}
+		f, body, next, err := readFrame(m, r.off, end, seg.hdr.salt, &r.tail)
+		if err == nil {
+			err = follows(&f, r.next, r.time)
+		}
+		if err != nil {
+			return n, &CorruptionError{seg.name, r.off, r.next, err}
+		}
+		if f.sequence > gate {
+			return n, nil
+		}
+		advances := f.kind.advances()
+		if (advances || r.o.Internal) && r.next >= r.skip {
+			rec.Sequence, rec.Time, rec.Type = f.sequence, f.time, f.typ
+			rec.Kind, rec.Flags, rec.CRC = f.kind, f.flags, f.crc
+			rec.Body, rec.Offset = body, r.off
+			if err := fn(rec); err != nil {
+				if !errors.Is(err, ErrStop) {
+					return n, err
+				}
+				r.step(&f, next)
+				return n + 1, err
+			}
+			n++
+		}
+		r.step(&f, next)
+		if r.atSeal {
+			return n, nil
+		}
+	}
+	return n, nil
+}
+
+func (r *Reader) step(f *frame, next int64) {
+	r.off, r.time, r.atSeal = next, f.time, f.kind == KindSeal
+	if f.kind.advances() {
+		r.next = f.sequence + 1
+	}
+}
+
+// enter maps the segment that holds the next sequence. ok is false if there is none yet.
+func (r *Reader) enter() (ok bool, err error) {
+	segs, _, _, err := listSegments(r.st, r.dir)
+	if err != nil {
+		return false, err
+	}
+	r.ids = r.ids[:0]
+	for _, s := range segs {
+		r.ids = append(r.ids, segmentID{s.first, s.id})
+	}
+	// The last one that starts at or before the next sequence; of several that start there,
+	// the first, since the others are empty or go on from it.
+	i := -1
+	for k, s := range r.ids {
+		if s.first <= r.next && (i < 0 || s.first > r.ids[i].first) {
+			i = k
+		}
+	}
+	if i < 0 {
+		if len(r.ids) == 0 {
+			return false, fmt.Errorf("%w: %s", ErrNotFound, r.dir)
+		}
+		return false, fmt.Errorf("%w: %d, the first is %d", ErrOutOfRange, r.next, r.ids[0].first)
+	}
+	want := r.next
+	s := r.ids[i]
+	r.ids = r.ids[i+1:]
+	if err := r.mapSegment(s); err != nil {
+		return false, err
+	}
+	r.off, r.time, r.atSeal = recordsOffset, 0, false
+	if r.seg.hdr.first < want {
+		// Scan to the place: everything on the way is verified too, and not delivered.
+		r.next = r.seg.hdr.first
+	}
+	return true, nil
+}
+
+// advance goes on from a sealed segment to the next one.
+func (r *Reader) advance() (ok bool, err error) {
+	cur := segmentID{r.seg.hdr.first, r.seg.hdr.id}
+	if len(r.ids) == 0 {
+		segs, _, _, err := listSegments(r.st, r.dir)
+		if err != nil {
+			return false, err
+		}
+		for _, s := range segs {
+			if s.id > cur.id {
+				r.ids = append(r.ids, segmentID{s.first, s.id})
+			}
+		}
+	}
+	if len(r.ids) == 0 {
+		return false, nil // sealed, and the next is not made yet
+	}
+	next := r.ids[0]
+	if next.first != r.next {
+		return false, &CorruptionError{segmentName(next.first, next.id), recordsOffset, r.next,
+			fmt.Errorf("%w: the segment starts at %d", ErrGap, next.first)}
+	}
+	time := r.time
+	old := r.seg
+	r.seg = nil
+	if err := r.mapSegment(next); err != nil {
+		r.seg = old
+		return false, err
+	}
+	r.ids = r.ids[1:]
+	r.off, r.time, r.atSeal = recordsOffset, time, false
+	err = old.f.munmap(old.mem)
+	if e := old.f.close(); err == nil {
+		err = e
+	}
+	return true, err
+}
+
+// mapSegment opens and maps a segment and checks that it belongs here.
+func (r *Reader) mapSegment(id segmentID) error {
+	name := segmentName(id.first, id.id)
+	f, err := r.st.open(filepath.Join(r.dir, name), false)
+	if err != nil {
+		return err
+	}
+	seg := &readSegment{name: name, f: f}
+	size, err := f.size()
+	page := newPages(1)
+	if err == nil && size >= recordsOffset {
+		_, err = f.ReadAt(page, 0)
+	}
+	if err == nil {
+		err = seg.hdr.decode(page)
+		switch {
+		case errors.Is(err, ErrFormatVersion):
+			err = fmt.Errorf("journal: %s: %w", name, err)
+		case err == nil && (seg.hdr.first != id.first || seg.hdr.id != id.id):
+			err = fmt.Errorf("%w: of another name", ErrHeader)
+			fallthrough
+		case err != nil:
+			err = &CorruptionError{name, 0, id.first, err}
+		case r.uuid != [16]byte{} && r.uuid != seg.hdr.uuid:
+			err = &CorruptionError{name, 16, id.first, ErrForeign}
+		case size > seg.hdr.size:
+			err = &CorruptionError{name, seg.hdr.size, id.first, ErrSize}
+		}
+	}
+	if err == nil {
+		seg.mem, err = f.mmap(min(size, seg.hdr.size), false)
+	}
+	if err != nil {
+		f.close()
+		return err
+	}
+	r.uuid = seg.hdr.uuid
+	r.seg = seg
+	return nil
+}
+
+// Follow delivers what is readable, waits for more, and so on, until ctx ends (its error),
+// Until is reached or fn returns ErrStop (nil), fn fails (its error), or, for a reader of
+// NewReader, the journal is closed or poisoned and all that was readable has been delivered
+// (ErrClosed, ErrPoisoned).
+func (r *Reader) Follow(ctx context.Context, fn func(Record) error) error {
+	stopped := false
+	wrapped := func(rec Record) error {
+		err := fn(rec)
+		stopped = stopped || errors.Is(err, ErrStop)
+		return err
+	}
+	pause := newPoll()
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		var over error
+		if r.j != nil {
+			over = r.j.Err() // before reading: what was written until then is delivered
+		}
+		n, err := r.Read(wrapped)
+		switch {
+		case err != nil:
+			return err
+		case stopped || r.ended():
+			return nil
+		case n > 0:
+			pause.reset()
+			continue
+		case over != nil:
+			return over
+		}
+		if r.j == nil {
+			err = pause.wait(ctx)
+		} else {
+			err = r.await(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// await waits for the journal's cursor. The journal's sticky error is for Follow to see after
+// one more Read.
+func (r *Reader) await(ctx context.Context) error {
+	c := &r.j.written
+	if r.o.UpTo == Durable {
+		c = &r.j.durable
+	}
+	err := c.wait(ctx, max(r.next, r.skip), r.w, r.j.Err)
+	if err != nil && ctx.Err() == nil {
+		return nil
+	}
+	return err
+}
+
+// poll waits longer and longer, up to a bound.
+type poll struct{ d time.Duration }
+
+const (
+	pollMin = time.Millisecond
+	pollMax = 20 * time.Millisecond
+)
+
+func newPoll() poll { return poll{pollMin} }
+
+func (p *poll) reset() { p.d = pollMin }
+
+func (p *poll) wait(ctx context.Context) error {
+	t := time.NewTimer(p.d)
+	defer t.Stop()
+	p.d = min(2*p.d, pollMax)
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Records yields everything that is readable now, as Read does, with copies of the bodies, which
+// the caller may keep. An error is yielded last, with a zero Record. A loop that is left early
+// can be taken up by another, or by Read, with the next record.
+func (r *Reader) Records() iter.Seq2[Record, error] {
+	// A batch is read ahead: a guarded Read for every record costs too much. Internal records
+	// have no sequence of their own by which to come back to the place.
+	most := 64
+	if r.o.Internal {
+		most = 1
+	}
+	return func(yield func(Record, error) bool) {
+		defer func() { r.shown = 0 }()
+		var got []Record
+		for {
+			got = got[:0]
+			at := r.Sequence()
+			_, err := r.Read(func(rec Record) error {
+				rec.Body = slices.Clone(rec.Body)
+				if got = append(got, rec); len(got) == most {
+					return ErrStop
+				}
+				return nil
+			})
+			for i, rec := range got {
+				r.shown = rec.Sequence
+				if !yield(rec, nil) {
+					if i < len(got)-1 {
+						r.rewind(rec.Sequence + 1)
+					}
+					return
+				}
+			}
+			r.shown = 0
+			if err != nil {
+				yield(Record{}, err)
+				return
+			}
+			if len(got) == 0 || !r.o.Internal && r.Sequence() == at {
+				return
+			}
+		}
+	}
+}
+
+// rewind makes next the next sequence to deliver.
+func (r *Reader) rewind(next int64) {
+	_ = r.leave()
+	r.ids = nil
+	r.next, r.skip = next, next
+}

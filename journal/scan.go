@@ -1,0 +1,114 @@
+package journal
+
+import "fmt"
+
+// scan is what reading a segment from its start found.
+type scan struct {
+	end     int64 // offset after the last good record; an unfinished atomic batch is not good
+	at      int64 // where reading stopped; > end inside an unfinished batch
+	last    int64 // last sequence before end
+	atSeq   int64 // sequence expected at at
+	time    int64 // of the last record before end
+	records int64 // good ones, of every kind
+	events  int64 // good ones that advance the sequence
+	sealed  bool
+	seal    seal
+	cause   error // why it stopped, ErrHole at a zero length; nil after a seal
+}
+
+// scanSegment reads records from m, which holds the segment's first bytes, until the seal, the
+// first bad record, or stop. It checks checksum, padding, sequence, time order and batches.
+func scanSegment(m []byte, h *header, stop int64, prevTime int64) (s scan) {
+	var t frameTail
+	s = scan{end: recordsOffset, at: recordsOffset, last: h.first - 1, atSeq: h.first, time: prevTime}
+	stop = min(stop, int64(len(m)))
+	batch := int64(0) // records of the unfinished batch
+	batchEvents := int64(0)
+	now := prevTime
+	for {
+		f, body, next, err := readFrame(m, s.at, stop, h.salt, &t)
+		if err == nil {
+			err = follows(&f, s.atSeq, now)
+		}
+		if err == nil && f.kind == KindSeal {
+			if batch > 0 {
+				err = fmt.Errorf("%w: inside an atomic batch", ErrSeal)
+			} else if err = s.seal.decode(body); err == nil && s.seal.lastSequence != f.sequence {
+				err = fmt.Errorf("%w: last sequence %d", ErrSeal, s.seal.lastSequence)
+			}
+		}
+		if err != nil {
+			s.cause = err
+			return s
+		}
+		now = f.time
+		if f.kind.advances() {
+			s.atSeq++
+			batchEvents++
+		}
+		batch++
+		s.at = next
+		if f.flags&FlagBatch != 0 {
+			continue
+		}
+		s.end, s.last, s.time = next, s.atSeq-1, now
+		s.records += batch
+		s.events += batchEvents
+		batch, batchEvents = 0, 0
+		if f.kind == KindSeal {
+			s.sealed = true
+			return s
+		}
+	}
+}
+
+// follows checks that a record with a good checksum belongs where next is the sequence of the
+// next event and prevTime the time of the record before.
+func follows(f *frame, next, prevTime int64) error {
+	want := next
+	if !f.kind.advances() {
+		want--
+	}
+	if f.sequence != want {
+		return fmt.Errorf("%w: found %d, want %d", ErrGap, f.sequence, want)
+	}
+	if f.time < prevTime {
+		return ErrOrder
+	}
+	return nil
+}
+
+// lookAhead searches m[from:stop] for a record that promises that sequence want, or a later
+// one, was durable when it was written. The record may stand at any multiple of 8. found is its
+// offset, or 0.
+//
+// Candidates are judged by what costs nothing before their checksum is computed; what a crash
+// leaves behind yields next to none that fail there. budget bounds the bytes that are hashed, so
+// that a file made for the purpose cannot make this quadratic; spent beyond it is an error.
+func lookAhead(m []byte, h *header, from, stop int64, want int64, budget *int64) (found int64, err error) {
+	var t frameTail
+	stop = min(stop, int64(len(m)))
+	from = max(from, recordsOffset)
+	for off := from; off+recordHeaderBytes <= stop; off += recordAlign {
+		length := int64(le.Uint32(m[off:]))
+		if length < recordHeaderBytes || length > stop-off {
+			continue
+		}
+		f := peekFrame(m, off)
+		if f.kind < KindEvent || f.kind > KindSeal || f.flags&^FlagBatch != 0 {
+			continue
+		}
+		// A record takes at least its header: more sequences than that do not fit between
+		// the start of the segment and here.
+		if f.sequence < want || f.sequence-h.first > (off-recordsOffset)/recordHeaderBytes || f.promises() < want {
+			continue
+		}
+		if *budget -= length; *budget < 0 {
+			return 0, ErrLookAhead
+		}
+		if _, _, _, err := readFrame(m, off, stop, h.salt, &t); err == nil {
+			return off, nil
+		}
+	}
+	return 0, nil
+}

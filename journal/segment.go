@@ -1,0 +1,173 @@
+package journal
+
+import (
+	"crypto/rand"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// segment is a segment file that the writer has mapped.
+//
+// Ownership: the writer stores records, header and committed offset; the syncer stores the
+// durable pair and, once the segment is sealed and synced, releases it; the goroutine that
+// prepares ahead touches pages. None of them uses mem after release.
+type segment struct {
+	hdr   header
+	name  string // base name; the writer's until the segment is published
+	f     file
+	mem   []byte
+	limit int64 // records end at or before it; index and seal come after
+
+	touched atomic.Int64 // pages below it are present and writable
+
+	mu       sync.Mutex // held to touch and to release
+	released bool
+
+	// The syncer's.
+	settled    bool // file and directory were synced since it was made
+	generation uint64
+	durable    pair
+}
+
+// randomness is where identities, salts and creation times come from; tests replace it to make
+// files that are the same every time.
+type randomness struct {
+	uuid func() [16]byte
+	salt func() uint64
+	now  func() int64
+}
+
+func systemRandomness() randomness {
+	return randomness{
+		uuid: func() (u [16]byte) {
+			_, _ = rand.Read(u[:]) // never fails: see crypto/rand
+			u[6] = u[6]&0x0f | 0x40
+			u[8] = u[8]&0x3f | 0x80
+			return u
+		},
+		salt: func() uint64 {
+			var b [8]byte
+			for {
+				_, _ = rand.Read(b[:])
+				if s := le.Uint64(b[:]); s != 0 {
+					return s
+				}
+			}
+		},
+		now: func() int64 { return time.Now().UnixNano() },
+	}
+}
+
+// makeSpare creates a segment file under a spare's name: allocated, zero, synced, mapped, its
+// first window touched. It has no header yet, because nobody knows its first sequence.
+func makeSpare(st storage, dir string, bytes int64, id uint64, window int64) (*segment, error) {
+	name := fmt.Sprintf("%016x%s", id, spareSuffix)
+	path := filepath.Join(dir, name)
+	f, err := st.create(path, bytes)
+	if err != nil {
+		if isNoSpace(err) {
+			return nil, &NoSpaceError{Dir: dir, Bytes: bytes, Err: err}
+		}
+		return nil, err
+	}
+	s := &segment{name: name, f: f, limit: bytes - segmentReserve(bytes)}
+	s.hdr.size, s.hdr.id = bytes, id
+	err = f.sync()
+	if err == nil {
+		s.mem, err = f.mmap(bytes, true)
+	}
+	if err == nil {
+		err = s.touchTo(min(bytes, window))
+	}
+	if err != nil {
+		s.release()
+		_ = st.remove(path)
+		if isNoSpace(err) {
+			return nil, &NoSpaceError{Dir: dir, Bytes: bytes, Err: err}
+		}
+		return nil, err
+	}
+	return s, nil
+}
+
+// christen gives a spare its header and its place in the journal, under its final name. It does not
+// sync: the syncer settles the segment before anything in it counts as durable.
+func (s *segment) christen(st storage, dir string, uuid [16]byte, first, created int64, salt uint64, now identity) error {
+	h := s.hdr
+	h.uuid, h.first, h.created, h.salt = uuid, first, created, salt
+	if err := guard(s.name, s.mem, func() error {
+		h.encode(s.mem[:pageBytes])
+		clear(s.mem[controlOffset:recordsOffset])
+		storeIdentity(s.mem, salt, now)
+		store64(s.mem, ctlCommittedSequence, uint64(first-1))
+		store64(s.mem, ctlCommittedOffset, recordsOffset)
+		return nil
+	}); err != nil {
+		return err
+	}
+	name := segmentName(first, h.id)
+	if err := st.rename(filepath.Join(dir, s.name), filepath.Join(dir, name)); err != nil {
+		return err
+	}
+	s.hdr, s.name = h, name
+	return nil
+}
+
+// openSegment maps an existing segment for writing.
+func openSegment(st storage, dir string, seg *found) (*segment, error) {
+	f, err := st.open(filepath.Join(dir, seg.name), true)
+	if err != nil {
+		return nil, err
+	}
+	s := &segment{hdr: seg.hdr, name: seg.name, f: f, limit: seg.hdr.size - segmentReserve(seg.hdr.size)}
+	if s.mem, err = f.mmap(seg.hdr.size, true); err != nil {
+		s.release()
+		return nil, err
+	}
+	return s, nil
+}
+
+// touchTo makes pages up to offset end present and writable. It may run beside itself.
+func (s *segment) touchTo(end int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	from := s.touched.Load()
+	end = min((end+pageBytes-1)&^(pageBytes-1), s.hdr.size)
+	if s.released || end <= from {
+		return nil
+	}
+	if err := s.f.touch(s.mem[from:end]); err != nil {
+		return fmt.Errorf("journal: %s: touch [%s, %s): %w: %w", s.name, thousands(from), thousands(end), ErrFault, err)
+	}
+	s.touched.Store(end)
+	return nil
+}
+
+// release unmaps and closes. Idempotent.
+func (s *segment) release() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.released {
+		return nil
+	}
+	s.released = true
+	var err error
+	if s.mem != nil {
+		err = s.f.munmap(s.mem)
+		s.mem = nil
+	}
+	if e := s.f.close(); err == nil {
+		err = e
+	}
+	return err
+}
+
+// storePair promises p after a sync.
+func (s *segment) storePair(offset, sequence int64) {
+	s.generation++
+	s.durable = pair{s.generation, offset, sequence}
+	storePair(s.mem, s.hdr.salt, s.durable)
+}

@@ -1,0 +1,170 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/headrace/headrace/internal/sysio"
+)
+
+// osStorage is the operating system's file system.
+type osStorage struct{}
+
+func (osStorage) mkdir(dir string) error {
+	dir = filepath.Clean(dir)
+	st, err := os.Stat(dir)
+	if err == nil {
+		if !st.IsDir() {
+			return fmt.Errorf("%w: %s is not a directory", ErrDirectory, dir)
+		}
+		return nil
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	parent := filepath.Dir(dir)
+	if parent != dir {
+		if err := (osStorage{}).mkdir(parent); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return osStorage{}.syncDir(parent)
+}
+
+func (osStorage) lock(dir string) (io.Closer, error) {
+	f, err := sysio.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := sysio.Lock(f); err != nil {
+		f.Close()
+		if errors.Is(err, sysio.ErrLocked) {
+			return nil, fmt.Errorf("%w: %s", ErrLocked, dir)
+		}
+		return nil, err
+	}
+	return f, nil
+}
+
+func (osStorage) locked(dir string) bool {
+	f, err := sysio.OpenFile(filepath.Join(dir, lockName), os.O_RDONLY, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	held, err := sysio.Locked(f)
+	return err == nil && held
+}
+
+func (osStorage) list(dir string, limit int) ([]string, error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	var names []string
+	for {
+		part, err := d.Readdirnames(4096)
+		names = append(names, part...)
+		if len(names) > limit {
+			return nil, fmt.Errorf("%w: %s has more than %d names", ErrDirectory, dir, limit)
+		}
+		if err == io.EOF {
+			return names, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (osStorage) create(name string, n int64) (file, error) {
+	f, err := sysio.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if n > 0 {
+		if err := sysio.Allocate(f, 0, n); err != nil {
+			f.Close()
+			os.Remove(name)
+			return nil, err
+		}
+	}
+	return osFile{f}, nil
+}
+
+func (osStorage) open(name string, write bool) (file, error) {
+	flag := os.O_RDONLY
+	if write {
+		flag = os.O_RDWR
+	}
+	f, err := sysio.OpenFile(name, flag, 0)
+	if err != nil {
+		return nil, err
+	}
+	return osFile{f}, nil
+}
+
+func (osStorage) rename(from, to string) error { return os.Rename(from, to) }
+func (osStorage) remove(name string) error     { return os.Remove(name) }
+
+func (osStorage) syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+func (osStorage) identity(dir string) identity {
+	return identity{boot: sysio.BootID(), mount: sysio.MountID(dir)}
+}
+
+// osFile is a file of osStorage.
+type osFile struct{ *os.File }
+
+func (f osFile) size() (int64, error) {
+	st, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return st.Size(), nil
+}
+
+func (f osFile) allocate(n int64) error { return sysio.Allocate(f.File, 0, n) }
+
+func (f osFile) dataAfter(off int64) (int64, error) {
+	size, err := f.size()
+	if err != nil || off >= size {
+		return size, err
+	}
+	at, ok := sysio.NextData(f.File, off)
+	if !ok {
+		return size, nil
+	}
+	return at, nil
+}
+
+func (f osFile) mmap(n int64, write bool) ([]byte, error) { return sysio.Map(f.File, n, write) }
+func (f osFile) munmap(m []byte) error                    { return sysio.Unmap(m) }
+
+func (f osFile) touch(m []byte) error {
+	err := sysio.PopulateWrite(m)
+	if errors.Is(err, sysio.ErrUnsupported) {
+		return touchPages(m)
+	}
+	return err
+}
+
+func (f osFile) populate(m []byte) { _ = sysio.PopulateRead(m) }
+func (f osFile) sync() error       { return f.Sync() }
+func (f osFile) syncData() error   { return sysio.SyncData(f.File) }
+func (f osFile) dropCache()        { _ = sysio.DropCache(f.File) }
+func (f osFile) close() error      { return f.Close() }

@@ -1,0 +1,208 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+)
+
+// maxNames bounds how many names a journal's directory may hold: 64 TiB of default segments.
+const maxNames = 1 << 20
+
+// lookAheadFactor times the bytes looked at bounds the bytes hashed in looking ahead.
+const lookAheadFactor = 16
+
+// found is one segment file as a survey sees it, before it changes anything.
+type found struct {
+	name         string // base name
+	first        int64  // from the name, as is id
+	id           uint64
+	size         int64  // of the file
+	hdr          header // as far as it could be read
+	hdrErr       error
+	pair         pair
+	committed    int64 // offset; whatever the page says
+	committedSeq int64
+	here         bool // written in this boot and mount: the page cache is whole
+	scan         scan // if scanned
+	scanned      bool
+	lastKnown    int64 // last sequence
+	lastTime     int64
+	end          int64 // after the last good record
+	sealed       bool
+	synced       bool // something proves that all of it was synced
+	reseal       bool // complete, but its seal is missing
+}
+
+func (s *found) cut() bool { return s.hdrErr == nil && s.size < s.hdr.size }
+
+// survey is the state of a directory and the verdict on it. Making one changes nothing.
+type survey struct {
+	st     storage
+	dir    string
+	segs   []*found
+	spares []string
+	marked bool // a sync failed in an earlier life
+	all    bool // scan every segment
+	live   bool // a writer is at work: what is past the committed offset is its business
+	now    identity
+
+	// The verdict. keep is how many segments stay; if torn, the last of them is cut at its
+	// end; if wipe, the unfinished bytes after its end are zeroed and it goes on.
+	keep        int
+	torn        bool
+	wipe        bool
+	isCut       bool
+	durableLost int64
+	tearCause   error
+}
+
+// listSegments returns the segments of dir in order, and the spares.
+func listSegments(st storage, dir string) (segs []*found, spares []string, marked bool, err error) {
+	names, err := st.list(dir, maxNames)
+	if err != nil {
+		return nil, nil, false, err
+	}
+	for _, name := range names {
+		if name == failedName {
+			marked = true
+		}
+		if filepath.Ext(name) == spareSuffix {
+			spares = append(spares, name)
+		}
+		if first, id, ok := parseSegmentName(name); ok {
+			segs = append(segs, &found{name: name, first: first, id: id})
+		}
+	}
+	sort.Slice(segs, func(i, k int) bool {
+		if segs[i].first != segs[k].first {
+			return segs[i].first < segs[k].first
+		}
+		return segs[i].id < segs[k].id
+	})
+	for i := 1; i < len(segs); i++ {
+		if segs[i].id <= segs[i-1].id {
+			return nil, nil, false, fmt.Errorf("%w: %s: segment ids of %s and %s do not ascend",
+				ErrDirectory, dir, segs[i-1].name, segs[i].name)
+		}
+	}
+	return segs, spares, marked, nil
+}
+
+// readPages reads a segment's header and control pages.
+func (s *survey) readPages(seg *found) error {
+	f, err := s.st.open(filepath.Join(s.dir, seg.name), false)
+	if err != nil {
+		return err
+	}
+	defer f.close()
+	if s.marked {
+		f.dropCache()
+	}
+	if seg.size, err = f.size(); err != nil {
+		return err
+	}
+	pages := newPages(2)
+	n, err := f.ReadAt(pages[:min(int64(len(pages)), seg.size)], 0)
+	if err != nil && n < int(min(int64(len(pages)), seg.size)) {
+		return err
+	}
+	if seg.hdrErr = seg.hdr.decode(pages[:pageBytes]); seg.size < pageBytes {
+		seg.hdrErr = fmt.Errorf("%w: %d bytes", ErrHeader, seg.size)
+	}
+	if seg.hdrErr == nil && (seg.hdr.first != seg.first || seg.hdr.id != seg.id) {
+		seg.hdrErr = fmt.Errorf("%w: of another name", ErrHeader)
+	}
+	seg.pair = loadPair(pages, seg.hdr.salt)
+	seg.committed = int64(load64(pages, ctlCommittedOffset))
+	seg.committedSeq = int64(load64(pages, ctlCommittedSequence))
+	id, ok := loadIdentity(pages, seg.hdr.salt)
+	seg.here = ok && id.known() && id == s.now && !s.marked
+	return nil
+}
+
+// newPages allocates n pages with the alignment of a word.
+func newPages(n int) []byte { return wordsToBytes(make([]uint64, n*pageBytes/8)) }
+
+// withMap runs f on a read-only mapping of the segment, as much of it as the file has and its
+// header claims; faults become errors.
+func (s *survey) withMap(seg *found, f func(m []byte) error) error {
+	return s.withMapOf(seg, min(seg.size, seg.hdr.size), f)
+}
+
+// withMapOf is withMap for the first n bytes, which the file has.
+func (s *survey) withMapOf(seg *found, n int64, f func(m []byte) error) (err error) {
+	fl, err := s.st.open(filepath.Join(s.dir, seg.name), false)
+	if err != nil {
+		return err
+	}
+	defer fl.close()
+	if n <= 0 {
+		return f(nil)
+	}
+	m, err := fl.mmap(n, false)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, fl.munmap(m)) }()
+	return guard(seg.name, m, func() error { return f(m) })
+}
+
+// corrupt makes the refusal for seg.
+func corrupt(seg *found, off, sequence int64, cause error) error {
+	return &CorruptionError{Segment: seg.name, Offset: off, Sequence: sequence, Err: cause}
+}
+
+// takeSurvey reads the directory and judges it; see examine. A missing directory is os.ErrNotExist.
+func takeSurvey(st storage, dir string, all, live bool) (*survey, error) {
+	s := &survey{st: st, dir: dir, all: all, live: live, now: st.identity(dir)}
+	var err error
+	if s.segs, s.spares, s.marked, err = listSegments(st, dir); err != nil {
+		return nil, err
+	}
+	for i := 0; i < len(s.segs); i++ {
+		if err := s.readPages(s.segs[i]); err != nil {
+			if live && errors.Is(err, os.ErrNotExist) {
+				s.segs = append(s.segs[:i], s.segs[i+1:]...)
+				i--
+				continue
+			}
+			return nil, err
+		}
+	}
+	return s, s.examine()
+}
+
+// dataEnd returns the offset after the last byte of the segment's file, from off on, that is
+// not zero; off if all of them are.
+func (s *survey) dataEnd(seg *found, off int64) (int64, error) {
+	f, err := s.st.open(filepath.Join(s.dir, seg.name), false)
+	if err != nil {
+		return 0, err
+	}
+	defer f.close()
+	end := off
+	buf := make([]byte, len(zeroPage))
+	for off < seg.size {
+		if off, err = f.dataAfter(off); err != nil {
+			return 0, err
+		}
+		n := min(int64(len(buf)), seg.size-off)
+		if n <= 0 {
+			break
+		}
+		if k, err := f.ReadAt(buf[:n], off); err != nil && int64(k) < n {
+			return 0, err
+		}
+		if b := buf[:n]; !isZero(b) {
+			for b[len(b)-1] == 0 {
+				b = b[:len(b)-1]
+			}
+			end = off + int64(len(b))
+		}
+		off += n
+	}
+	return end, nil
+}

@@ -1,0 +1,211 @@
+package journal
+
+import (
+	"context"
+	"math"
+	"time"
+)
+
+// The syncer makes durable what is written, in a goroutine of its own.
+//
+// It sleeps until the writer or somebody who waits pokes it. wakeAt tells the writer when to:
+//
+//	writer                          syncer
+//	writtenBytes = b                wakeAt = w
+//	if b >= wakeAt: poke            if writtenBytes >= w: do not sleep
+//
+// All four accesses are sequentially consistent, so a byte that ought to start a sync always
+// does.
+func (j *Journal) runSyncer() {
+	d := j.o.Durability
+	timer := time.NewTimer(time.Hour)
+	timer.Stop()
+	defer timer.Stop()
+	armed, due := false, false
+	for {
+		written, synced := j.writtenBytes.Load(), j.syncedBytes.Load()
+		dirty := written > synced
+		wanted := j.wanted.Load() > j.syncs.value.Load()
+		full := d.mode == modeGroup && written-synced >= d.bytes
+		if !j.poisoned() && (wanted || dirty && (d.mode == modeBatch || due || full)) {
+			j.wakeAt.Store(math.MaxInt64)
+			j.syncNow()
+			timer.Stop()
+			armed, due = false, false
+			continue
+		}
+		at := int64(math.MaxInt64)
+		switch d.mode {
+		case modeBatch:
+			at = synced + 1
+		case modeInterval, modeGroup:
+			switch {
+			case !dirty:
+				at = synced + 1
+			case !armed:
+				timer.Reset(d.delay)
+				armed = true
+				fallthrough
+			default:
+				if d.mode == modeGroup {
+					at = synced + d.bytes
+				}
+			}
+		}
+		if j.poisoned() {
+			at = math.MaxInt64
+		}
+		j.wakeAt.Store(at)
+		if j.writtenBytes.Load() >= at {
+			continue
+		}
+		select {
+		case <-j.poke:
+		case <-timer.C:
+			due = armed
+		case <-j.stop:
+			return
+		}
+	}
+}
+
+func (j *Journal) pokeSyncer() {
+	select {
+	case j.poke <- struct{}{}:
+	default:
+	}
+}
+
+// poisoned tells whether no sync may be tried any more.
+func (j *Journal) poisoned() bool { return j.failed.Load() }
+
+// syncNow syncs everything that was committed when it began, and only then says so.
+func (j *Journal) syncNow() {
+	// Read before the sync begins: what comes later becomes durable one sync late.
+	ticket, bytes, sequence := j.wanted.Load(), j.writtenBytes.Load(), j.written.value.Load()
+	j.mu.Lock()
+	segs := j.live
+	j.mu.Unlock()
+	start := time.Now()
+	for i, s := range segs {
+		sealed := i < len(segs)-1
+		if err := j.syncSegment(s); err != nil {
+			j.poison(s.name, err)
+			return
+		}
+		if sealed {
+			if err := s.release(); err != nil {
+				j.o.Logger.Warn("journal: release", "dir", j.dir, "segment", s.name, "err", err)
+			}
+		}
+	}
+	if len(segs) > 1 {
+		j.mu.Lock()
+		j.live = append([]*segment(nil), j.live[len(segs)-1:]...)
+		j.mu.Unlock()
+	}
+	j.stats.syncs.Add(1)
+	j.stats.syncNanos.Add(uint64(time.Since(start)))
+	j.syncedBytes.Store(bytes)
+	j.durable.advance(max(sequence, j.durable.value.Load()))
+	j.syncs.advance(ticket)
+}
+
+// syncSegment syncs one segment, its name too the first time, and stores the durable pair.
+func (j *Journal) syncSegment(s *segment) error {
+	return guard(s.name, s.mem, func() error {
+		// Each is a lower bound by itself; see pair.
+		offset, sequence := int64(load64(s.mem, ctlCommittedOffset)), int64(load64(s.mem, ctlCommittedSequence))
+		if s.settled && offset == s.durable.offset {
+			return nil
+		}
+		if s.settled {
+			if err := s.f.syncData(); err != nil {
+				return err
+			}
+		} else {
+			if err := s.f.sync(); err != nil {
+				return err
+			}
+			if err := j.st.syncDir(j.dir); err != nil {
+				return err
+			}
+			s.settled = true
+		}
+		s.storePair(offset, sequence)
+		return nil
+	})
+}
+
+// Sync returns once everything that was committed before the call is durable. Calls that
+// overlap share syncs. Errors: ErrPoisoned, ErrClosed.
+func (j *Journal) Sync() error {
+	ticket := j.wanted.Add(1)
+	j.pokeSyncer()
+	return j.await(context.Background(), &j.syncs, ticket)
+}
+
+// RequestSync asks for a sync of what is committed now and does not wait.
+func (j *Journal) RequestSync() {
+	j.wanted.Add(1)
+	j.pokeSyncer()
+}
+
+// WaitWritten returns nil once seq is committed. Errors: ctx's; the sticky error.
+func (j *Journal) WaitWritten(ctx context.Context, seq int64) error {
+	return j.await(ctx, &j.written, seq)
+}
+
+// WaitDurable returns nil once seq is durable. It starts no sync of its own, except in mode
+// None, where it asks for one, shared by all who wait, as soon as seq is written. Errors: ctx's;
+// the sticky error.
+func (j *Journal) WaitDurable(ctx context.Context, seq int64) error {
+	if j.o.Durability.mode == modeNone && j.Durable() < seq {
+		if err := j.WaitWritten(ctx, seq); err != nil {
+			return err
+		}
+		j.RequestSync()
+	}
+	return j.await(ctx, &j.durable, seq)
+}
+
+func (j *Journal) await(ctx context.Context, c *cursor, target int64) error {
+	if c.value.Load() >= target {
+		return nil
+	}
+	w := waiters.Get().(*waiter)
+	defer waiters.Put(w)
+	return c.wait(ctx, target, w, j.Err)
+}
+
+// Stats are figures about an open journal, of one moment or since Open.
+type Stats struct {
+	Written, Durable int64         // last sequences
+	LossEvents       int64         // what a power cut would take now: events,
+	LossBytes        int64         // and bytes of records
+	Syncs            uint64        // syncs done
+	SyncTime         time.Duration // spent in them
+	Rolls            uint64        // segments begun after the first
+	// Stalls counts how often the writer had to wait for a segment or touch a page itself,
+	// because the goroutine that prepares ahead was late.
+	Stalls   uint64
+	Segments int // segments mapped by the writer: the active one and those not yet synced
+}
+
+// Stats returns the figures. It may be called at any time; it costs the writer nothing.
+func (j *Journal) Stats() Stats {
+	// Durable and synced first: they must not appear ahead of written.
+	s := Stats{Durable: j.Durable()}
+	synced := j.syncedBytes.Load()
+	s.Written = j.Written()
+	s.LossEvents = s.Written - s.Durable
+	s.LossBytes = max(0, j.writtenBytes.Load()-synced)
+	s.Syncs = j.stats.syncs.Load()
+	s.SyncTime = time.Duration(j.stats.syncNanos.Load())
+	s.Rolls = j.stats.rolls.Load()
+	s.Stalls = j.stats.stalls.Load()
+	j.mu.Lock()
+	s.Segments = len(j.live)
+	j.mu.Unlock()
+	return s
+}
