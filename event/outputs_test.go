@@ -1,0 +1,33 @@
+package event
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// SetOutputs gives the body that AppendHeader would have given, whatever lies beside the origin.
+func TestSetOutputs(t *testing.T) {
+	for seed := range uint64(rounds(t, 2000)) {
+		rnd := fixed(seed)
+		h := randomHeader(rnd)
+		body, err := AppendHeader(nil, &h)
+		require.NoError(t, err)
+		n := rnd.Uint32()
+		SetOutputs(body, n)
+		if h.HasOrigin {
+			h.Origin.Outputs = n
+		}
+		want, err := AppendHeader(nil, &h)
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(want, body), "seed %d", seed)
+	}
+	h := Header{ID: seq(1), CorrelationID: seq(2), HasOrigin: true}
+	body, err := AppendHeader(nil, &h)
+	require.NoError(t, err)
+	for n := range body {
+		SetOutputs(body[:n:n], 1) // no body, no harm
+	}
+	noAllocs(t, "SetOutputs", func() { SetOutputs(body, 7) })
+}
