@@ -43,6 +43,7 @@ func scenarios() []Scenario {
 			Work:  Work{Events: 1_000_000, Batch: 64, BodyBytes: 128},
 			Want:  bodySum,
 			Systems: []System{
+				{"headrace", each(headraceAppend)},
 				{"tidwall-wal", each(tidwallAppend)},
 			},
 		},
@@ -52,6 +53,7 @@ func scenarios() []Scenario {
 			Work:  Work{Events: 1_000_000, Batch: 64, BodyBytes: 128},
 			Want:  bodySum,
 			Systems: []System{
+				{"headrace", headraceReplay},
 				{"tidwall-wal", tidwallReplay},
 			},
 		},
