@@ -279,7 +279,7 @@ func (r *Reader) readError(err error) error {
 		e.Line = syntax.Line
 		e.Err = fmt.Errorf("%w: %w", ErrSyntax, syntax.Err)
 		if errors.Is(err, csv.ErrFieldCount) {
-			e.Err = fmt.Errorf("%w: %d fields, expected %d", ErrSyntax, len(r.rec), numColumns)
+			e.Err = fmt.Errorf("%w: %w: %d, expected %d", ErrSyntax, csv.ErrFieldCount, len(r.rec), numColumns)
 		}
 	case r.gzip:
 		e.Err = fmt.Errorf("gzip: %w", err)
