@@ -222,17 +222,20 @@ func (l *loop[T]) Idle(int64) {
 	w.end()
 }
 
-// park blocks where the next wake-up must come from: at the ring's cursor, or at the first
-// consumer that holds this one back.
+// park blocks at one cursor that is short of next: the ring's, or that of the first consumer that
+// holds this one back. It must look at that cursor alone once the gate is armed. Were it to look
+// at the least of several, the one it parks at could pass next before the gate is armed, another
+// still be short, and nobody would ever wake it here.
 func (l *loop[T]) park(next int64) {
-	g := &l.seq.published
+	stop := func() bool { return l.seq.halted() || l.seq.drained(next-1) }
+	if len(l.after) == 0 {
+		l.seq.published.park(l.parker, next, func() bool { return l.upstream.Load() >= next || stop() }, nil)
+		return
+	}
 	for _, c := range l.after {
 		if c.cursor.Load() < next {
-			g = &c.gate
-			break
+			c.gate.park(l.parker, next, func() bool { return c.cursor.Load() >= next || stop() }, nil)
+			return
 		}
 	}
-	g.park(l.parker, next, func() bool {
-		return l.upstream.Load() >= next || l.seq.halted() || l.seq.drained(next-1)
-	}, nil)
 }

@@ -50,12 +50,20 @@ type ConsumerError struct {
 	Stack    []byte // the stack of a panic; nil otherwise
 }
 
-func (e *ConsumerError) Error() string {
-	return fmt.Sprintf("ring: consumer %q failed on the span from sequence %d: %v", e.Consumer, e.Sequence, e.Err)
+func (e *ConsumerError) Error() string { return "ring: " + e.text() }
+
+func (e *ConsumerError) text() string {
+	return fmt.Sprintf("consumer %q failed on the span from sequence %d: %v", e.Consumer, e.Sequence, e.Err)
 }
 
 // Unwrap returns the cause.
 func (e *ConsumerError) Unwrap() error { return e.Err }
+
+// failure is what producers and others get to see of it: ErrHalted and its cause in one error.
+type failure struct{ cause *ConsumerError }
+
+func (f *failure) Error() string   { return "ring: halted: " + f.cause.text() }
+func (f *failure) Unwrap() []error { return []error{ErrHalted, f.cause} }
 
 // PanicError is a panic of a handler as an error.
 type PanicError struct {

@@ -21,7 +21,7 @@ func (r *Ring[T]) Close(ctx context.Context) error {
 	r.seq.wakeEverybody()
 	if !r.endUnstarted() {
 		if r.seq.current() != nil {
-			return fmt.Errorf("ring: close: %w", ErrWouldDeadlock)
+			return ErrWouldDeadlock
 		}
 		select {
 		case <-r.done:
@@ -74,8 +74,7 @@ func (r *Ring[T]) endUnstarted() bool {
 
 // fail halts the ring for a consumer that cannot go on. It runs on the consumer's goroutine.
 func (r *Ring[T]) fail(cause *ConsumerError) {
-	f := &failure{cause: cause, err: fmt.Errorf("%w: %w", ErrHalted, cause)}
-	first := r.seq.failed.CompareAndSwap(nil, f)
+	first := r.seq.failed.CompareAndSwap(nil, &failure{cause: cause})
 	r.halt()
 	if first && r.onError != nil {
 		defer func() { _ = recover() }()
@@ -127,12 +126,12 @@ func (r *Ring[T]) drainError(err error) error {
 // closeError is the outcome of a Close after which nothing runs.
 func (r *Ring[T]) closeError() error {
 	if f := r.seq.failed.Load(); f != nil {
-		return f.err
+		return f
 	}
 	all := r.seq.everybody.Load()
 	if all == nil {
 		if claimed := r.seq.claimed(); claimed >= r.seq.first {
-			return fmt.Errorf("ring: close: sequences %d to %d were never handled: %w", r.seq.first, claimed, ErrNotStarted)
+			return fmt.Errorf("%w: sequences %d to %d were never handled", ErrNotStarted, r.seq.first, claimed)
 		}
 		return nil
 	}

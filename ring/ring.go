@@ -2,7 +2,6 @@ package ring
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -64,7 +63,7 @@ func (r *Ring[T]) Consume(name string, h Handler[T], o ConsumerOptions) (*Consum
 		return nil, optionError("Name", "a consumer needs a name")
 	}
 	if err := o.validate(r.seq); err != nil {
-		return nil, fmt.Errorf("ring: consumer %q: %w", name, err)
+		return nil, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -53,11 +53,6 @@ type sequencer struct {
 	_      cpu.Pad
 }
 
-type failure struct {
-	cause *ConsumerError
-	err   error // wraps ErrHalted and cause
-}
-
 func (s *sequencer) init(o Options, plain bool) {
 	s.first = o.FirstSequence
 	s.slots = int64(o.Slots)
@@ -156,7 +151,7 @@ func (s *sequencer) gatingSequence() int64 {
 // stopError says why nothing can be claimed, or why a consumer has stopped.
 func (s *sequencer) stopError() error {
 	if f := s.failed.Load(); f != nil {
-		return f.err
+		return f
 	}
 	if s.state.Load()&stateHalted != 0 {
 		return ErrHalted
