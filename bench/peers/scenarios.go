@@ -49,7 +49,7 @@ func scenarios() []Scenario {
 		},
 		{
 			Name:  "journal/replay",
-			About: "records of 128 bytes read in order from the page cache",
+			About: "a log of 128-byte records opened and read in order from the page cache",
 			Work:  Work{Events: 1_000_000, Batch: 64, BodyBytes: 128},
 			Want:  bodySum,
 			Systems: []System{
