@@ -248,7 +248,7 @@ func TestFailure_NamesConsumerAndSequence(t *testing.T) {
 						return tc.fail()
 					}
 					return nil
-				}, ConsumerOptions{After: []*Consumer{up}, MaxBatch: 2})
+				}, ConsumerOptions{After: []*Consumer{up}, MaxBatch: 1})
 				down := mustConsume(t, r, "down", ignore, ConsumerOptions{After: []*Consumer{bad}})
 				publish(t, r, 8)
 				require.NoError(t, r.Start())

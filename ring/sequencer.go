@@ -70,18 +70,15 @@ func (s *sequencer) init(o Options, plain bool) {
 	}
 }
 
-// claimWait claims like claim and blocks while the ring is full. A nil ctx never ends.
+// claimWait claims like claim and blocks while the ring is full.
 func (s *sequencer) claimWait(ctx context.Context, n int) (int64, error) {
 	if n < 1 || int64(n) > s.slots {
 		return 0, ErrClaimSize
 	}
-	var done <-chan struct{}
-	if ctx != nil {
-		if err := ctx.Err(); err != nil {
-			return 0, err
-		}
-		done = ctx.Done()
+	if err := ctx.Err(); err != nil {
+		return 0, err
 	}
+	done := ctx.Done()
 	hi, err := s.tryClaim(n)
 	if err != ErrFull {
 		return hi, err

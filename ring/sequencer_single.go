@@ -1,6 +1,9 @@
 package ring
 
-import "sync/atomic"
+import (
+	"context"
+	"sync/atomic"
+)
 
 // singleState belongs to the one producer; others only load claimed.
 //
@@ -38,7 +41,7 @@ func (s *sequencer) initSingle() {
 func (s *sequencer) claim(n int) (int64, error) {
 	free := s.single.limit - s.single.claimed
 	if uint64(n-1) >= uint64(free) { // n < 1, n > free, and always for multi
-		return s.claimWait(nil, n)
+		return s.claimWait(context.Background(), n)
 	}
 	hi := s.single.claimed + int64(n)
 	if !s.plain {
