@@ -10,12 +10,10 @@ func ParseMilli(s string) (int64, error) {
 	if neg {
 		s = s[1:]
 	}
+	const most = math.MaxInt64 / 1000
 	whole, i := uint64(0), 0
 	for ; i < len(s) && isDigit(s[i]); i++ {
-		if whole > math.MaxInt64/1000 {
-			return 0, ErrOutOfRange
-		}
-		whole = whole*10 + uint64(s[i]-'0')
+		whole = min(whole*10+uint64(s[i]-'0'), most+1) // stays there: too large, if it is a number at all
 	}
 	if i == 0 {
 		return 0, ErrSyntax
@@ -38,7 +36,7 @@ func ParseMilli(s string) (int64, error) {
 			return 0, ErrPrecision
 		}
 	}
-	if whole > (math.MaxInt64-frac)/1000 {
+	if whole > most || whole*1000+frac > math.MaxInt64 {
 		return 0, ErrOutOfRange
 	}
 	milli := int64(whole*1000 + frac)

@@ -41,6 +41,7 @@ func TestParseMilli(t *testing.T) {
 		{"1,5", 0, ErrSyntax},
 		{"1e3", 0, ErrSyntax},
 		{"1.0001x", 0, ErrSyntax},
+		{"92270000000000000A", 0, ErrSyntax},
 		{" 1", 0, ErrSyntax},
 		{"NaN", 0, ErrSyntax},
 		{"१", 0, ErrSyntax},

@@ -114,6 +114,7 @@ func TestPayload_Hostile(t *testing.T) {
 		err     error
 	}{
 		"other array":      {append([]byte{0x97}, order[1:]...), ErrPayload},
+		"nil":              {[]byte{0xc0}, ErrPayload},
 		"nil for text":     {replace("\xa5HEART", "\xc0"), ErrPayload},
 		"binary for text":  {replace("\xa5HEART", "\xc4\x05HEART"), ErrPayload},
 		"nil for number":   {replace("\xcd\x09\xf6", "\xc0"), ErrPayload},
@@ -196,32 +197,28 @@ func FuzzPayload(f *testing.F) {
 		b, err := msgpack.Marshal(&o)
 		require.NoError(f, err)
 		f.Add(b)
-		for _, v := range []any{Validate(o.Command())} {
-			b, err := msgpack.Marshal(v)
-			require.NoError(f, err)
-			f.Add(b)
-		}
+		b, err = msgpack.Marshal(Validate(o.Command()))
+		require.NoError(f, err)
+		f.Add(b)
 	}
+	s := register(f)
 	f.Fuzz(func(t *testing.T, in []byte) {
-		var o Order
-		if msgpack.Unmarshal(in, &o) == nil {
+		var o, sameOrder PlaceOrder
+		if s.place.Decode(in, &o) == nil {
 			require.NoError(t, o.Check())
-			out, err := msgpack.Marshal(&o)
+			out, err := s.place.AppendPayload(nil, &o)
 			require.NoError(t, err)
-			var again Order
-			require.NoError(t, msgpack.Unmarshal(out, &again))
-			require.Equal(t, o, again)
-			e := Validate(o.Command())
-			_, err = msgpack.Marshal(e)
+			require.NoError(t, s.place.Decode(out, &sameOrder))
+			require.Equal(t, o, sameOrder)
+			_, err = msgpack.Marshal(Validate(o.Command()))
 			require.NoError(t, err, "what can be read can be answered")
 		}
-		var r Rejection
-		if msgpack.Unmarshal(in, &r) == nil {
-			out, err := msgpack.Marshal(&r)
+		var r, sameAnswer OrderRejected
+		if s.rejected.Decode(in, &r) == nil {
+			out, err := s.rejected.AppendPayload(nil, &r)
 			require.NoError(t, err)
-			var again Rejection
-			require.NoError(t, msgpack.Unmarshal(out, &again))
-			require.Equal(t, r, again)
+			require.NoError(t, s.rejected.Decode(out, &sameAnswer))
+			require.Equal(t, r, sameAnswer)
 		}
 	})
 }
