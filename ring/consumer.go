@@ -136,6 +136,7 @@ type loop[T any] struct {
 	upstream disruptor.Barrier
 	reader   *disruptor.DefaultReader
 	parker   *parker
+	chase    chase
 }
 
 func (l *loop[T]) run() {
@@ -202,6 +203,7 @@ func (l *loop[T]) Idle(int64) {
 	cursor := l.cursor.Load()
 	l.gate.notify(cursor)
 	next := cursor + 1
+	l.chase.rest(cursor)
 	w := l.wait.begin()
 	for l.upstream.Load() < next {
 		if l.seq.state.Load() != 0 {

@@ -27,6 +27,7 @@ type sequencer struct {
 	first int64 // sequence of the first event
 	slots int64
 	multi bool
+	quick bool    // a single producer with plain stores
 	plain bool    // stores that others wait for have no fence; see gate
 	shift uint    // log2(slots)
 	marks []int32 // multi: the lap that a slot was published in last
@@ -58,6 +59,7 @@ func (s *sequencer) init(o Options, plain bool) {
 	s.slots = int64(o.Slots)
 	s.multi = o.Producers == MultiProducer
 	s.plain = plain
+	s.quick = plain && !s.multi
 	s.shift = uint(bits.TrailingZeros64(uint64(o.Slots)))
 	s.wait = o.Wait
 	s.published.init(plain)
@@ -194,10 +196,10 @@ func (s *sequencer) claimed() int64 {
 
 // publish makes [lo, hi] readable.
 func (s *sequencer) publish(lo, hi int64) {
-	if s.multi {
-		s.mark(lo, hi)
-	} else if s.plain {
+	if s.quick {
 		cpu.StoreRelease(&s.cursor[0], hi)
+	} else if s.multi {
+		s.mark(lo, hi)
 	} else {
 		s.cursor.Store(hi)
 	}

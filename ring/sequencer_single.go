@@ -3,28 +3,20 @@ package ring
 import (
 	"context"
 	"sync/atomic"
+
+	"github.com/headrace/headrace/internal/cpu"
 )
 
 // singleState belongs to the one producer; others only load claimed.
 //
-// Invariant: limit >= claimed, and no consumer still needs a slot that [claimed+1, limit] reuse.
-// Once the ring is closed limit == claimed, so that every claim takes the slow path.
-type singleState struct {
-	claimed int64
-	limit   int64
-}
-
-func (s *sequencer) initSingle() {
-	s.single.claimed = s.first - 1
-	s.single.limit = s.first - 1 + s.slots
-}
-
-// claim claims n slots and blocks while the ring is full. For the single producer this is the
-// whole fast path: no other goroutine's cache line is touched, except that of state, which
-// nobody writes while the ring runs.
+// No consumer still needs a slot that [claimed+1, ceiling] reuse. limit is how far claim may go by
+// itself: the same as ceiling where a claim is a store without a fence, and claimed
+// otherwise, which leaves every claim to the slow path: with fenced stores, with many producers,
+// and once the ring is closed.
 //
-// The store of claimed and the load of state are one side of Dekker's pair, so that Close knows
-// every claim that succeeds:
+// For the single producer claim touches no cache line that another goroutine writes, except
+// that of state, which nobody writes while the ring runs. Its store of claimed and load of state
+// are one side of Dekker's pair, so that Close knows every claim that holds:
 //
 //	producer                          closer (fence)
 //	--------                          --------------
@@ -38,17 +30,34 @@ func (s *sequencer) initSingle() {
 // holds. It may see one that is about to be taken back: claimed is then too large for a moment,
 // nobody takes it for the end, and the producer wakes everybody once it is right. Where there is
 // no membarrier the store is atomic, which on this side too is a full fence.
+type singleState struct {
+	claimed int64
+	limit   int64
+	ceiling int64
+}
+
+func (s *sequencer) initSingle() {
+	s.single.claimed = s.first - 1
+	s.setCeiling(s.first - 1 + s.slots)
+}
+
+func (s *sequencer) setCeiling(seq int64) {
+	s.single.ceiling = seq
+	s.single.limit = s.single.claimed
+	if s.quick {
+		s.single.limit = seq
+	}
+}
+
+// claim claims n slots and blocks while the ring is full. With the common case in front and
+// nothing else, it is one call that the caller's Ring.Claim is inlined into.
 func (s *sequencer) claim(n int) (int64, error) {
-	free := s.single.limit - s.single.claimed
-	if uint64(n-1) >= uint64(free) { // n < 1, n > free, and always for multi
+	p := &s.single
+	if uint64(n-1) >= uint64(p.limit-p.claimed) { // n < 1, too many, or not for us
 		return s.claimWait(context.Background(), n)
 	}
-	hi := s.single.claimed + int64(n)
-	if !s.plain {
-		atomic.StoreInt64(&s.single.claimed, hi)
-	} else {
-		s.single.claimed = hi
-	}
+	hi := p.claimed + int64(n)
+	cpu.StoreRelease(&p.claimed, hi)
 	if s.state.Load() != 0 {
 		return s.takeBack(hi - int64(n))
 	}
@@ -56,16 +65,25 @@ func (s *sequencer) claim(n int) (int64, error) {
 }
 
 func (s *sequencer) tryClaimSingle(n int64) (int64, error) {
+	p := &s.single
 	if s.state.Load() != 0 {
-		return s.takeBack(s.single.claimed)
+		return s.takeBack(p.claimed)
 	}
-	if s.single.limit-s.single.claimed < n {
-		s.single.limit = s.gatingSequence() + s.slots
-		if s.single.limit-s.single.claimed < n {
+	if p.ceiling-p.claimed < n {
+		s.setCeiling(s.gatingSequence() + s.slots)
+		if p.ceiling-p.claimed < n {
 			return 0, ErrFull
 		}
 	}
-	return s.claim(int(n))
+	hi := p.claimed + n
+	atomic.StoreInt64(&p.claimed, hi)
+	if s.state.Load() != 0 {
+		return s.takeBack(hi - n)
+	}
+	if !s.quick {
+		p.limit = hi
+	}
+	return hi, nil
 }
 
 // takeBack makes claimed right again after the ring was closed, and every later claim slow.
