@@ -132,11 +132,12 @@ func TestPayload_Hostile(t *testing.T) {
 			require.ErrorIs(t, s.place.Decode(c.payload, &o), c.err)
 		})
 	}
-	many := append(upToLines[:len(upToLines):len(upToLines)], 0xdd, 0x7f, 0xff, 0xff, 0xff)
-	var o Order
-	err = msgpack.Unmarshal(many, &o)
-	require.ErrorIs(t, err, ErrPayload)
-	require.Zero(t, cap(o.Lines)/(firstLines+1), "nothing is allocated for lines that were only promised")
+	for _, promised := range []string{"\xdd\x7f\xff\xff\xff", "\xdc\x10\x00"} { // 2^31-1, MaxLines
+		var o Order
+		err = msgpack.Unmarshal(append(upToLines[:len(upToLines):len(upToLines)], promised...), &o)
+		require.ErrorIs(t, err, ErrPayload)
+		require.LessOrEqual(t, cap(o.Lines), firstLines, "nothing is allocated for lines that were only promised")
+	}
 
 	for name, payload := range map[string]string{
 		"reason 0":          "\x98\xa11\x02\x03\xfc\xa0\xa1x\x00\x03",
