@@ -89,6 +89,7 @@ func (r *Ring[T]) Consume(name string, h Handler[T], o ConsumerOptions) (*Consum
 		wait:     o.Wait.orElse(r.seq.wait),
 		upstream: newBarrier(r.seq, c.after),
 		parker:   newParker(),
+		chase:    newChase(r.seq.first, r.seq.slots),
 	}
 	if l.maxBatch == 0 {
 		l.maxBatch = max(1, r.seq.slots/8)

@@ -99,36 +99,47 @@ func noteProcessors() {
 //
 // Two goroutines that work next to each other in the ring take each other's cache lines away at
 // every event. That is several times slower than one that publishes undisturbed and one that then
-// reads what amounts to a few hundred events, and which of the two happens is chance. So after a
-// short batch the consumer rests before it looks again, longer each time up to restMax, which is
-// what a batch can gain in latency at most. A batch of a single event is no stream; there is no
-// rest after it, and a round trip takes no longer.
+// reads what amounts to some thousand events, and which of the two happens is chance. So after a
+// short batch the consumer rests before it looks again, longer each time, up to restMax, but only
+// while at least one event in slowEvent keeps coming: of a slower stream, or in a round trip,
+// nobody is disturbed and nothing is delayed. And a batch is long enough at an eighth of the
+// ring, or the producer would find it full.
 type chase struct {
 	from   int64 // cursor at the last rest
-	pauses int32
+	enough int64 // events in a batch that is long enough
+	pauses int64
 }
 
 const (
-	restMax     = 4 * time.Microsecond
-	batchEnough = 512 // events; below it, line transfers are a large part of their cost
+	restMax     = 16 * time.Microsecond
+	slowEvent   = 100 * time.Nanosecond
+	batchEnough = 4096
 )
 
-var restMaxPauses = sync.OnceValue(func() int32 { return cpu.PausesFor(restMax) })
+var chaseLimits = sync.OnceValue(func() (l struct{ most, slow int64 }) {
+	l.most, l.slow = int64(cpu.PausesFor(restMax)), int64(cpu.PausesFor(slowEvent))
+	return l
+})
+
+func newChase(first, slots int64) chase {
+	return chase{from: first - 1, enough: min(batchEnough, slots/8)}
+}
 
 // rest is called when nothing is readable after cursor.
 func (c *chase) rest(cursor int64) {
 	got := cursor - c.from
 	c.from = cursor
+	limits := chaseLimits()
 	switch {
-	case got < 2:
-		c.pauses = 0
-	case got < batchEnough:
-		c.pauses = min(max(2*c.pauses, 16), restMaxPauses())
-	case got > 4*batchEnough:
+	case got < 2 || got*limits.slow < c.pauses:
+		c.pauses /= 4
+	case got < c.enough:
+		c.pauses = min(max(2*c.pauses, 2*limits.slow), limits.most)
+	case got > 2*c.enough:
 		c.pauses /= 2
 	}
 	if c.pauses > 0 && processors.n.Load() > 1 {
-		cpu.Pause(c.pauses)
+		cpu.Pause(int32(c.pauses))
 	}
 }
 
