@@ -15,20 +15,21 @@ import (
 // engine is left, unless a handler never returns.
 //
 // If ctx ends first, the engine halts where it stands: what is written stays in the log, and the next
-// Open goes on from there. The error then names the lanes that were late. If the engine had
-// halted before, the error is why. Calling it again waits for the first call and returns the same.
+// Open goes on from there. The error then names the lane that was late. Handlers learn of it by
+// their Context; one that does not return within 5 s is left behind, and the journal open with it.
+// If the engine had halted before, the error is why. Calling it again waits for the first call and
+// returns the same.
 //
 // A handler may not call Close, which would wait for it: ErrWouldDeadlock.
 func (e *Engine) Close(ctx context.Context) error {
 	if handlers.InLane(ctx) || handlers.OnLane(e.lanes) {
 		return ErrWouldDeadlock
 	}
-	e.closed.Do(func() {
-		go func() {
-			defer close(e.done)
-			e.closeErr = e.close(ctx)
-		}()
-	})
+	if e.closed.CompareAndSwap(false, true) {
+		e.closeErr = e.close(ctx)
+		close(e.done)
+		return e.closeErr
+	}
 	select {
 	case <-e.done:
 		return e.closeErr
@@ -61,7 +62,9 @@ func (e *Engine) close(ctx context.Context) error {
 	if err := e.awaitStop(); err != nil {
 		return errors.Join(append(errs, err)...) // the journal may be in use: it stays open
 	}
-	e.follows.Wait()
+	if err := e.awaitFollowers(ctx); err != nil {
+		return errors.Join(append(errs, err)...)
+	}
 	if complete {
 		if err := e.markProgress(); err != nil {
 			errs = append(errs, err)
@@ -112,6 +115,30 @@ func (e *Engine) awaitStop() error {
 		}
 	}
 	return errors.Join(late...)
+}
+
+// awaitFollowers lets the followers read to the end, until ctx ends; then it tells them to stop, and
+// waits no longer than a grace.
+func (e *Engine) awaitFollowers(ctx context.Context) error {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		e.follows.Wait()
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		e.dropFollowers()
+	}
+	grace := time.NewTimer(haltGrace)
+	defer grace.Stop()
+	select {
+	case <-ended:
+		return nil
+	case <-grace.C:
+		return errors.New("headrace: a follower has not returned; the journal stays open")
+	}
 }
 
 // markProgress notes in the log that no answer is missing, so that a handler which answers more

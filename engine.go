@@ -3,7 +3,6 @@ package headrace
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -43,7 +42,7 @@ type Engine struct {
 	cancel   context.CancelFunc
 	fed      chan struct{} // closed when the feedback goroutine has ended
 	closing  atomic.Bool   // producers outside are refused
-	closed   sync.Once
+	closed   atomic.Bool   // Close was called
 	done     chan struct{} // closed when Close has finished
 	closeErr error         // of the first Close; read after done
 
@@ -52,6 +51,9 @@ type Engine struct {
 	err       error // why it halted
 	halted    chan struct{}
 	follows   sync.WaitGroup // followers that read the journal
+
+	followCtx     context.Context // what followers' functions get; ends when Close cannot wait for them
+	dropFollowers context.CancelFunc
 }
 
 // Open opens the journal in dir, making it if there is none, recovers it, replays it through the
@@ -83,6 +85,7 @@ func Open(dir string, t *Topology, o Options) (*Engine, error) {
 		done:      make(chan struct{}), halted: make(chan struct{}), fed: make(chan struct{}),
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
+	e.followCtx, e.dropFollowers = context.WithCancel(context.Background())
 	if err := e.start(); err != nil {
 		e.cancel()
 		if e.ring != nil {
@@ -107,7 +110,7 @@ func (e *Engine) start() error {
 		Context: e.ctx, Types: e.types, Feedback: e.feedback, Watermarks: h.marks(e.topology),
 		Limits: handlers.Limits{
 			EventBytes:  e.maxBody(),
-			BatchEvents: e.options.Slots / 4,
+			BatchEvents: e.maxBatchEvents(),
 			BatchBytes:  e.maxBatchBytes(),
 			Depth:       uint32(e.options.CascadeDepth),
 		},
@@ -236,7 +239,17 @@ func (e *Engine) passed() int64 {
 // maxBody is the limit of one event's body; maxBatchBytes that of an atomic batch, which must fit
 // one segment with the headers of its records.
 func (e *Engine) maxBody() int       { return e.journal.MaxBodyBytes() }
-func (e *Engine) maxBatchBytes() int { return e.journal.MaxBatchBytes(e.options.Slots / 4) }
+func (e *Engine) maxBatchBytes() int { return int(e.journal.MaxBatchBytes(e.maxBatchEvents())) }
+
+// maxBatchEvents is the limit of an atomic batch in events: a quarter of the ring, and no more
+// than half a segment's bytes in record headers.
+func (e *Engine) maxBatchEvents() int {
+	n := e.options.Slots / 4
+	for n > 1 && e.journal.MaxBatchBytes(n) < e.journal.MaxBatchBytes(0)/2 {
+		n /= 2
+	}
+	return n
+}
 
 // fail notes why the engine halts, once, and lets go whatever waits.
 func (e *Engine) fail(err error) {
@@ -263,7 +276,9 @@ func (e *Engine) Err() error {
 	err := e.err
 	e.mu.Unlock()
 	if err == nil {
-		err = e.journal.Err()
+		if err = e.journal.Err(); errors.Is(err, journal.ErrClosed) {
+			err = nil
+		}
 	}
 	return err
 }

@@ -71,7 +71,8 @@ func validName(name string) bool {
 // then what comes, with no gap and no repeat between the two. However slow it is, the ring does not
 // wait for it. Followers are for the world outside: forwarders, exports, mails.
 //
-// It returns when fn returns an error, which it returns as it is and whose event counts as not
+// fn gets a context that ends with ctx, or when Close cannot wait for it any longer. Follow returns
+// when fn returns an error, which it returns as it is and whose event counts as not
 // handled; when ctx ends, with its error; nil after FollowOptions.Until, or when the engine closes and
 // all that it may read was handled. handlers.ErrDiverged means that the checkpoint belongs to a
 // history that a power cut took back: the follower has acted on events that are no more.
@@ -94,6 +95,9 @@ func (e *Engine) Follow(ctx context.Context, o FollowOptions, fn func(context.Co
 	e.mu.Unlock()
 	defer e.follows.Done()
 
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(e.followCtx, func() { cancel(ErrClosed) })()
 	f := follower{engine: e, options: o, fn: fn}
 	if o.Name != "" {
 		f.path = filepath.Join(e.dir, "checkpoints", o.Name)

@@ -35,7 +35,7 @@ type Options struct {
 	DedupWindow int
 
 	// FeedbackBytes is how much handlers may have emitted that is not yet in the ring; beyond it the
-	// engine halts with ErrFeedbackFull. At a quarter of it producers outside are made to wait.
+	// engine halts with ErrFeedbackFull. At a 64th of it producers outside are made to wait.
 	// At least 64 KiB. Default 64 MiB.
 	FeedbackBytes int64
 

@@ -59,19 +59,31 @@ func (e *Engine) fenceProducers(ctx context.Context) error {
 		all = append(all, p)
 	}
 	e.mu.Unlock()
-	fenced := make(chan struct{})
-	go func() {
-		defer close(fenced)
-		for _, p := range all {
-			p.mu.Lock()
-			p.mu.Unlock() //nolint:staticcheck // the lock was free once: that is all we ask
+	for _, p := range all {
+		if err := p.fence(ctx); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// fence waits until the producer's lock was free once.
+func (p *Producer) fence(ctx context.Context) error {
+	if p.mu.TryLock() {
+		p.mu.Unlock()
+		return nil
+	}
+	free := make(chan struct{})
+	go func() {
+		defer close(free)
+		p.mu.Lock()
+		defer p.mu.Unlock()
 	}()
 	select {
-	case <-fenced:
+	case <-free:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("headrace: a producer is still publishing: %w", ctx.Err())
+		return fmt.Errorf("headrace: producer %q is still publishing: %w", p.name, ctx.Err())
 	}
 }
 
@@ -125,13 +137,18 @@ func publish[T any](ctx context.Context, p *Producer, bound *handlers.Bound, cod
 	return seq, p.end(seq, s, bound, body, err)
 }
 
+// feedbackShare is the part of the feedback lane at which producers outside wait. It is small because what
+// waits there multiplies: a handler that makes eight of one needs eight times the room of what
+// is let in.
+const feedbackShare = 64
+
 // admit waits for its turn: events that events cause go first, and memory is bounded.
 func (p *Producer) admit(ctx context.Context) error {
 	e := p.engine
 	if handlers.InLane(ctx) {
 		return ErrWouldDeadlock
 	}
-	if soft := e.options.FeedbackBytes / 4; e.feedback.Bytes() > soft {
+	if soft := e.options.FeedbackBytes / feedbackShare; e.feedback.Bytes() > soft {
 		if handlers.OnLane(e.lanes) {
 			return ErrWouldDeadlock
 		}

@@ -18,9 +18,8 @@ import (
 // it known which of them it holds.
 type history struct {
 	catalog    *event.Catalog
-	handlers   map[string]int64 // handler id: answers causes after this sequence
+	handlers   map[string]int64 // handler id: owes no answer to causes up to this sequence
 	watermarks map[uint64]int64 // event.HandlerID: highest cause with an answer in the log
-	progress   int64            // all answers to causes up to here are in the log
 	dedup      *handlers.Dedup  // nil: not wanted
 	last       int64            // highest sequence
 	lastTime   int64            // time of its record
@@ -68,7 +67,9 @@ func (h *history) learn(rec journal.Record) error {
 		if err := decodeSystem(rec.Sequence, v, &p); err != nil {
 			return err
 		}
-		h.progress = max(h.progress, p.Sequence)
+		for id, from := range h.handlers { // those that the log knew by then
+			h.handlers[id] = max(from, p.Sequence)
+		}
 		return nil
 	}
 	if o, ok := v.Origin(); ok {
@@ -91,11 +92,7 @@ func (h *history) marks(t *Topology) map[string]int64 {
 	marks := map[string]int64{}
 	for _, p := range t.reacting() {
 		for _, id := range p.lane.HandlerIDs() {
-			from, known := h.handlers[id]
-			if known {
-				from = max(from, h.progress)
-			}
-			marks[id] = max(from, h.watermarks[event.HandlerID(id)])
+			marks[id] = max(h.handlers[id], h.watermarks[event.HandlerID(id)])
 		}
 	}
 	return marks
@@ -208,7 +205,11 @@ func Replay(dir string, t *Topology, o ReplayOptions) (Replayed, error) {
 	if err := h.scan(first); err != nil {
 		return none, err
 	}
-	result := Replayed{LastSequence: h.last, DurableSequence: first.Durable(), Events: h.events}
+	durable, err := first.Durable()
+	if err != nil {
+		return none, err
+	}
+	result := Replayed{LastSequence: h.last, DurableSequence: durable, Events: h.events}
 	marks := map[string]int64{}
 	for _, p := range t.lanes {
 		for _, id := range p.lane.HandlerIDs() {

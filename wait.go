@@ -46,7 +46,7 @@ func (e *Engine) await(ctx context.Context, c *ring.Consumer, seq int64) error {
 	if c.Cursor() >= seq {
 		return nil
 	}
-	if handlers.InLane(ctx) {
+	if handlers.InLane(ctx) || handlers.OnLane(e.lanes) {
 		return ErrWouldDeadlock
 	}
 	if err := c.WaitFor(ctx, seq); err != nil {

@@ -19,6 +19,7 @@ type Journaler struct {
 	ring     *ring.Ring[Slot]
 	now      func() int64
 	lastTime int64
+	next     int64 // everything before it is journaled
 	hurry    int64 // backlog of the durable gate, in events, from which a sync is asked for; 0 = never
 }
 
@@ -43,9 +44,10 @@ func NewJournaler(r *ring.Ring[Slot], j *journal.Journal, o JournalerOptions) *J
 // events before the one that failed are committed.
 func (h *Journaler) HandleSpan(first int64, span []Slot) error {
 	h.lastTime = max(h.lastTime, h.now())
-	for i := range span {
-		if err := h.stage(first+int64(i), &span[i]); err != nil {
-			h.journal.CancelBatch() // of the atomic batch that it belongs to, if any
+	end := first + int64(len(span))
+	for seq := max(first, h.next); seq < end; seq = h.next {
+		if err := h.stage(seq, h.ring.Slot(seq).Batch); err != nil {
+			h.journal.CancelBatch()
 			return errors.Join(err, h.journal.Commit())
 		}
 	}
@@ -58,29 +60,31 @@ func (h *Journaler) HandleSpan(first int64, span []Slot) error {
 	return nil
 }
 
-func (h *Journaler) stage(seq int64, s *Slot) error {
-	if s.Batch > 1 {
-		if err := h.begin(seq, s.Batch); err != nil {
+// stage stages the slot at seq, with all that belong to its atomic batch. Those are published when the first
+// is, so they may be read here although the ring's end or the batch limit keeps some out of this
+// span; what comes in the next one is then journaled already.
+func (h *Journaler) stage(seq int64, batch uint32) error {
+	n := max(1, int64(batch))
+	if n > 1 {
+		var bytes int64
+		for i := range n {
+			bytes += int64(len(h.ring.Slot(seq + i).Body))
+		}
+		if err := h.journal.BeginBatch(int(n), bytes); err != nil {
 			return err
 		}
 	}
-	s.Time = h.lastTime
-	got, err := h.journal.Stage(journal.Entry{Type: s.Type, Kind: s.Kind, Time: s.Time, Body: s.Body})
-	if err != nil {
-		return err
+	for i := range n {
+		s := h.ring.Slot(seq + i)
+		s.Time = h.lastTime
+		got, err := h.journal.Stage(journal.Entry{Type: s.Type, Kind: s.Kind, Time: s.Time, Body: s.Body})
+		if err != nil {
+			return err
+		}
+		if got != seq+i {
+			return fmt.Errorf("%w: ring %d, journal %d", ErrSequence, seq+i, got)
+		}
 	}
-	if got != seq {
-		return fmt.Errorf("%w: ring %d, journal %d", ErrSequence, seq, got)
-	}
+	h.next = seq + n
 	return nil
-}
-
-// begin announces an atomic batch. All of its slots are published when the first is, also those
-// that the ring's end or the batch limit keeps out of this span, so their sizes may be read.
-func (h *Journaler) begin(seq int64, n uint32) error {
-	var bytes int64
-	for i := range int64(n) {
-		bytes += int64(len(h.ring.Slot(seq + i).Body))
-	}
-	return h.journal.BeginBatch(int(n), bytes)
 }

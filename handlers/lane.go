@@ -189,7 +189,11 @@ func (l *Lane) HandleSpan(first int64, span []Slot) (err error) {
 		s := &span[i]
 		seq := first + int64(i)
 		if s.Kind == journal.KindEvent {
-			if err := l.handle(seq, s.Time, s.Type, s.Body); err != nil {
+			var t int64
+			if !l.published { // else the journaler may be stamping it just now
+				t = s.Time
+			}
+			if err := l.handle(seq, t, s.Type, s.Body); err != nil {
 				return err
 			}
 		}
