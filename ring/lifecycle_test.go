@@ -30,7 +30,7 @@ func TestNew_BadOptions_EachFieldNamed(t *testing.T) {
 	}
 	var o *OptionError
 	require.ErrorAs(t, err, &o)
-	for _, slots := range []int{-1, 6, math.MinInt, math.MaxInt, 1 << 31} {
+	for _, slots := range []int{-1, 6, math.MinInt, math.MaxInt, MaxSlots + 1} {
 		_, err := New[int64](Options{Slots: slots})
 		require.ErrorAs(t, err, &o, "%d slots", slots)
 	}
@@ -636,4 +636,57 @@ func TestWaitStrategy_Names(t *testing.T) {
 	for i, name := range []string{"adaptive", "spin", "yield", "park"} {
 		require.Equal(t, name, waits()[i].String())
 	}
+}
+
+// TestClaim_IntoClosedRing_TakenBack is the claim whose store comes before Close and whose look at
+// the state comes after it.
+func TestClaim_IntoClosedRing_TakenBack(t *testing.T) {
+	both(t, func(t *testing.T, mk maker) {
+		r := mk(Options{Slots: 8})
+		publish(t, r, 2)
+		r.seq.fence()
+		p := newParker() // like a consumer that looked while claimed was too large
+		p.seq = 3
+		r.seq.published.insert(p)
+		r.seq.published.arm()
+		for range 3 {
+			_, err := r.Claim(2)
+			require.ErrorIs(t, err, ErrClosed)
+			_, err = r.TryClaim(1)
+			require.ErrorIs(t, err, ErrClosed)
+		}
+		require.Equal(t, int64(2), r.seq.claimed())
+		require.True(t, r.seq.drained(2))
+		if r.seq.quick {
+			require.Len(t, p.wake, 1)
+		}
+	})
+}
+
+// TestWaitFor_WokenWhileTheNextBatchIsHandled: the end of a batch is stored by Reader, and whoever
+// waits for it does not wait for the batch after it.
+func TestWaitFor_WokenWhileTheNextBatchIsHandled(t *testing.T) {
+	both(t, func(t *testing.T, mk maker) {
+		r := mk(Options{Slots: 8})
+		var c *Consumer
+		waited := make(chan error, 1)
+		ctx := within(t)
+		c = mustConsume(t, r, "c", func(first int64, _ []int64) error {
+			if first == 2 {
+				return <-waited
+			}
+			for c.gate.wakeAt.Load() != 1 {
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
+				runtime.Gosched()
+			}
+			publish(t, r, 1)
+			return nil
+		}, ConsumerOptions{})
+		require.NoError(t, r.Start())
+		publish(t, r, 1)
+		waited <- c.WaitFor(ctx, 1)
+		require.NoError(t, r.Close(ctx))
+	})
 }
