@@ -63,6 +63,7 @@ func scenarios() []Scenario {
 			Work:  Work{Events: 400_000, Batch: 1, BodyBytes: 128, PacedEvents: 25_000, PacedRate: 50_000},
 			Want:  orderSum,
 			Systems: []System{
+				{"headrace", paced(headraceEngine)},
 				{"channel-tidwall-wal", paced(homemadeEngine)},
 			},
 		},
