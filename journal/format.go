@@ -115,24 +115,24 @@ type identity struct {
 // known tells whether the identity can prove anything.
 func (id identity) known() bool { return id.mount != 0 && id.boot != [16]byte{} }
 
-// storeIdentity writes id to the control page in m. Only while no other process reads it as
-// live: at open and at a roll.
-func storeIdentity(m []byte, salt uint64, id identity) {
+// storeIdentity writes id to the control page in m of the segment with the given id. Only while
+// no other process reads it as live: at open and at a roll.
+func storeIdentity(m []byte, segment uint64, id identity) {
 	var b [24]byte
 	copy(b[:], id.boot[:])
 	le.PutUint64(b[16:], id.mount)
 	for i := int64(0); i < 24; i += 8 {
 		store64(m, ctlIdentity+i, le.Uint64(b[i:]))
 	}
-	store64(m, ctlIdentity+24, uint64(saltedCRC(b[:], salt)))
+	store64(m, ctlIdentity+24, uint64(controlCRC(b[:], segment)))
 }
 
-func loadIdentity(m []byte, salt uint64) (id identity, ok bool) {
+func loadIdentity(m []byte, segment uint64) (id identity, ok bool) {
 	var b [24]byte
 	for i := int64(0); i < 24; i += 8 {
 		le.PutUint64(b[i:], load64(m, ctlIdentity+i))
 	}
-	if load64(m, ctlIdentity+24) != uint64(saltedCRC(b[:], salt)) {
+	if load64(m, ctlIdentity+24) != uint64(controlCRC(b[:], segment)) {
 		return id, false
 	}
 	copy(id.boot[:], b[:])
@@ -150,7 +150,7 @@ type pair struct {
 
 // storePair writes p into one of the two copies, chosen by its generation, so that a torn store
 // leaves the other.
-func storePair(m []byte, salt uint64, p pair) {
+func storePair(m []byte, segment uint64, p pair) {
 	at := int64(ctlPair0)
 	if p.generation&1 == 1 {
 		at = ctlPair1
@@ -162,17 +162,17 @@ func storePair(m []byte, salt uint64, p pair) {
 	for i := int64(0); i < 24; i += 8 {
 		store64(m, at+i, le.Uint64(b[i:]))
 	}
-	store64(m, at+24, uint64(saltedCRC(b[:], salt)))
+	store64(m, at+24, uint64(controlCRC(b[:], segment)))
 }
 
 // loadPair returns the newer of the two copies that verify; the zero pair if none does.
-func loadPair(m []byte, salt uint64) (best pair) {
+func loadPair(m []byte, segment uint64) (best pair) {
 	for _, at := range [2]int64{ctlPair0, ctlPair1} {
 		var b [24]byte
 		for i := int64(0); i < 24; i += 8 {
 			le.PutUint64(b[i:], load64(m, at+i))
 		}
-		if load64(m, at+24) != uint64(saltedCRC(b[:], salt)) {
+		if load64(m, at+24) != uint64(controlCRC(b[:], segment)) {
 			continue
 		}
 		p := pair{le.Uint64(b[0:]), int64(le.Uint64(b[8:])), int64(le.Uint64(b[16:]))}
@@ -183,11 +183,12 @@ func loadPair(m []byte, salt uint64) (best pair) {
 	return best
 }
 
-// saltedCRC is the CRC32C of b and then the salt, so that what an earlier life of a file's
-// blocks left behind does not verify.
-func saltedCRC(b []byte, salt uint64) uint32 {
+// controlCRC is the CRC32C of b and then the segment's id, which is in the file's name too: what
+// the control page promises can be read although the header is damaged, and what another
+// segment left behind does not verify.
+func controlCRC(b []byte, segment uint64) uint32 {
 	var s [8]byte
-	le.PutUint64(s[:], salt)
+	le.PutUint64(s[:], segment)
 	return crc32.Update(crc32.Checksum(b, castagnoli), castagnoli, s[:])
 }
 

@@ -179,7 +179,7 @@ func (j *Journal) recover(s *survey) error {
 			store64(active.mem, ctlCommittedOffset, uint64(tail.end))
 			store64(active.mem, ctlCommittedSequence, uint64(last))
 			active.storePair(tail.end, last)
-			storeIdentity(active.mem, active.hdr.salt, j.now)
+			storeIdentity(active.mem, active.hdr.id, j.now)
 			return nil
 		})
 		if err == nil {

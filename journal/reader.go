@@ -218,7 +218,7 @@ func (r *Reader) gate() int64 {
 // durableOutside reads the durable pair that the writer, if any, stored last: of this segment,
 // or of a later one, because a pair of an older segment may itself have been lost.
 func (r *Reader) durableOutside() int64 {
-	d := loadPair(r.seg.mem, r.seg.hdr.salt).sequence
+	d := loadPair(r.seg.mem, r.seg.hdr.id).sequence
 	if d >= int64(load64(r.seg.mem, ctlCommittedSequence)) {
 		return d
 	}
@@ -262,7 +262,7 @@ func (r *Reader) end() (int64, error) {
 
 // vouched tells whether the committed offset holds: its writer lives, or died in this boot.
 func (r *Reader) vouched() bool {
-	id, ok := loadIdentity(r.seg.mem, r.seg.hdr.salt)
+	id, ok := loadIdentity(r.seg.mem, r.seg.hdr.id)
 	if ok && id.known() && id == r.now {
 		return true
 	}

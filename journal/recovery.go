@@ -304,7 +304,7 @@ func (s *survey) zeroTail(seg *found) error {
 	})
 }
 
-// sealAt writes a seal at the segment's good end: the body first, the first word last.
+// sealAt writes a seal at the segment's good end, in one piece: readers do not look there yet.
 func (s *survey) sealAt(seg *found, flags uint32) error {
 	if seg.end+sealRecordBytes > seg.hdr.size {
 		return corrupt(seg, seg.end, seg.lastKnown+1, fmt.Errorf("%w: no room", ErrSeal))
@@ -314,10 +314,7 @@ func (s *survey) sealAt(seg *found, flags uint32) error {
 	sl := seal{flags: flags, lastSequence: seg.lastKnown, lastTime: seg.lastTime}
 	le.PutUint64(rec, putSeal(rec, seg.end, seg.hdr.salt, &sl, seg.lastKnown-lagUnknown, &t))
 	err := s.change(seg, func(f file) error {
-		if _, err := f.WriteAt(rec[8:], seg.end+8); err != nil {
-			return err
-		}
-		_, err := f.WriteAt(rec[:8], seg.end)
+		_, err := f.WriteAt(rec, seg.end)
 		return err
 	})
 	if err == nil {
@@ -359,7 +356,7 @@ func (s *survey) settlePair(seg *found) (err error) {
 	defer func() { err = errors.Join(err, f.munmap(m)) }()
 	return guard(seg.name, m, func() error {
 		seg.pair = pair{seg.pair.generation + 1, seg.end, seg.lastKnown}
-		storePair(m, seg.hdr.salt, seg.pair)
+		storePair(m, seg.id, seg.pair)
 		store64(m, ctlCommittedOffset, uint64(seg.end))
 		store64(m, ctlCommittedSequence, uint64(seg.lastKnown))
 		return nil

@@ -101,7 +101,7 @@ func (s *segment) christen(st storage, dir string, uuid [16]byte, first, created
 	if err := guard(s.name, s.mem, func() error {
 		h.encode(s.mem[:pageBytes])
 		clear(s.mem[controlOffset:recordsOffset])
-		storeIdentity(s.mem, salt, now)
+		storeIdentity(s.mem, h.id, now)
 		store64(s.mem, ctlCommittedSequence, uint64(first-1))
 		store64(s.mem, ctlCommittedOffset, recordsOffset)
 		return nil
@@ -169,5 +169,5 @@ func (s *segment) release() error {
 func (s *segment) storePair(offset, sequence int64) {
 	s.generation++
 	s.durable = pair{s.generation, offset, sequence}
-	storePair(s.mem, s.hdr.salt, s.durable)
+	storePair(s.mem, s.hdr.id, s.durable)
 }

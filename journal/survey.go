@@ -115,10 +115,10 @@ func (s *survey) readPages(seg *found) error {
 	if seg.hdrErr == nil && (seg.hdr.first != seg.first || seg.hdr.id != seg.id) {
 		seg.hdrErr = fmt.Errorf("%w: of another name", ErrHeader)
 	}
-	seg.pair = loadPair(pages, seg.hdr.salt)
+	seg.pair = loadPair(pages, seg.id)
 	seg.committed = int64(load64(pages, ctlCommittedOffset))
 	seg.committedSeq = int64(load64(pages, ctlCommittedSequence))
-	id, ok := loadIdentity(pages, seg.hdr.salt)
+	id, ok := loadIdentity(pages, seg.id)
 	seg.here = ok && id.known() && id == s.now && !s.marked
 	return nil
 }

@@ -1,0 +1,353 @@
+package journal
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+// memStorage is a storage on the heap. The race detector sees its memory, which it does not do
+// for mappings; it fails on demand; and it knows what a power cut may leave.
+type memStorage struct {
+	mu     sync.Mutex
+	nodes  map[string]*memNode
+	dirs   map[string]bool
+	locks  map[string]bool
+	id     identity
+	free   int64                       // bytes that may still be allocated; < 0: no limit
+	hook   func(op, name string) error // called before each operation
+	crashy bool                        // remember what was synced
+	synced map[string]*memNode         // names as of the last syncDir of their directory
+}
+
+type memNode struct {
+	words []uint64
+	size  int64
+	image []byte // content at the last sync, if crashy
+}
+
+func newMemStorage() *memStorage {
+	return &memStorage{nodes: map[string]*memNode{}, dirs: map[string]bool{}, locks: map[string]bool{},
+		id: identity{boot: [16]byte{1}, mount: 1}, free: -1, synced: map[string]*memNode{}}
+}
+
+func (n *memNode) bytes() []byte { return wordsToBytes(n.words)[:n.size] }
+
+func newMemNode(size int64) *memNode {
+	return &memNode{words: make([]uint64, (size+pageBytes-1)/pageBytes*pageBytes/8), size: size}
+}
+
+// clone is the same files after the death of the process.
+func (s *memStorage) clone() *memStorage {
+	c := newMemStorage()
+	c.id = s.id
+	for d := range s.dirs {
+		c.dirs[d] = true
+	}
+	for name, n := range s.nodes {
+		m := newMemNode(n.size)
+		copy(m.bytes(), n.bytes())
+		c.nodes[name] = m
+	}
+	return c
+}
+
+// powerCut is the files after a loss of power: of every sector that was changed since its file
+// was synced either the old or the new content, and of every name likewise.
+func (s *memStorage) powerCut(rnd *rand.Rand) *memStorage {
+	c := newMemStorage()
+	c.id = identity{boot: [16]byte{2}, mount: 2}
+	for d := range s.dirs {
+		c.dirs[d] = true
+	}
+	kept := map[string]*memNode{}
+	if rnd.IntN(2) == 0 { // the directory's changes reached the disk in time
+		for name, n := range s.nodes {
+			kept[name] = n
+		}
+	} else {
+		for name, n := range s.synced {
+			kept[name] = n
+		}
+	}
+	mode := rnd.IntN(3)
+	for name, n := range kept {
+		m := newMemNode(n.size)
+		b := m.bytes()
+		copy(b, n.image)
+		for off := 0; off < len(b); off += 512 {
+			end := min(off+512, len(b))
+			if mode == 0 || mode == 1 && rnd.IntN(2) == 0 {
+				copy(b[off:end], n.bytes()[off:end])
+			}
+		}
+		c.nodes[name] = m
+	}
+	return c
+}
+
+func (s *memStorage) op(op, name string) error {
+	if s.hook != nil {
+		if err := s.hook(op, filepath.Base(name)); err != nil {
+			return &os.PathError{Op: op, Path: name, Err: err}
+		}
+	}
+	return nil
+}
+
+func (s *memStorage) mkdir(dir string) error {
+	if err := s.op("mkdir", dir); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dirs[filepath.Clean(dir)] = true
+	return nil
+}
+
+type memLock struct {
+	s   *memStorage
+	dir string
+}
+
+func (l memLock) Close() error {
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	delete(l.s.locks, l.dir)
+	return nil
+}
+
+func (s *memStorage) lock(dir string) (io.Closer, error) {
+	if err := s.op("lock", dir); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.locks[dir] {
+		return nil, ErrLocked
+	}
+	s.locks[dir] = true
+	return memLock{s, dir}, nil
+}
+
+func (s *memStorage) locked(dir string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.locks[dir]
+}
+
+func (s *memStorage) list(dir string, limit int) ([]string, error) {
+	if err := s.op("list", dir); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.dirs[filepath.Clean(dir)] {
+		return nil, os.ErrNotExist
+	}
+	var names []string
+	for name := range s.nodes {
+		if filepath.Dir(name) == filepath.Clean(dir) {
+			names = append(names, filepath.Base(name))
+		}
+	}
+	if len(names) > limit {
+		return nil, fmt.Errorf("%w: too many names", ErrDirectory)
+	}
+	return names, nil
+}
+
+func (s *memStorage) create(name string, n int64) (file, error) {
+	if err := s.op("create", name); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.nodes[name] != nil {
+		return nil, os.ErrExist
+	}
+	if s.free >= 0 {
+		if n > s.free {
+			return nil, &os.PathError{Op: "allocate", Path: name, Err: syscall.ENOSPC}
+		}
+		s.free -= n
+	}
+	node := newMemNode(n)
+	s.nodes[name] = node
+	return &memFile{s, node, name}, nil
+}
+
+func (s *memStorage) open(name string, write bool) (file, error) {
+	if err := s.op("open", name); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.nodes[name]
+	if n == nil {
+		return nil, &os.PathError{Op: "open", Path: name, Err: os.ErrNotExist}
+	}
+	return &memFile{s, n, name}, nil
+}
+
+func (s *memStorage) rename(from, to string) error {
+	if err := s.op("rename", from); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.nodes[from] == nil {
+		return os.ErrNotExist
+	}
+	s.nodes[to] = s.nodes[from]
+	delete(s.nodes, from)
+	return nil
+}
+
+func (s *memStorage) remove(name string) error {
+	if err := s.op("remove", name); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.nodes[name] == nil {
+		return os.ErrNotExist
+	}
+	if s.free >= 0 {
+		s.free += s.nodes[name].size
+	}
+	delete(s.nodes, name)
+	return nil
+}
+
+func (s *memStorage) syncDir(dir string) error {
+	if err := s.op("syncDir", dir); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	prefix := filepath.Clean(dir)
+	for name := range s.synced {
+		if filepath.Dir(name) == prefix {
+			delete(s.synced, name)
+		}
+	}
+	for name, n := range s.nodes {
+		if filepath.Dir(name) == prefix {
+			s.synced[name] = n
+		}
+	}
+	return nil
+}
+
+func (s *memStorage) identity(string) identity { return s.id }
+
+// segments returns the paths of the segment files, in order.
+func (s *memStorage) segments() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var names []string
+	for name := range s.nodes {
+		if strings.HasSuffix(name, segmentSuffix) && filepath.Base(filepath.Dir(name)) != asideName {
+			names = append(names, name)
+		}
+	}
+	sortStrings(names)
+	return names
+}
+
+func sortStrings(s []string) {
+	for i := range s {
+		for k := i; k > 0 && s[k] < s[k-1]; k-- {
+			s[k], s[k-1] = s[k-1], s[k]
+		}
+	}
+}
+
+type memFile struct {
+	s    *memStorage
+	n    *memNode
+	name string
+}
+
+// ReadAt loads words atomically: a survey reads control pages that a writer is storing to.
+func (f *memFile) ReadAt(p []byte, off int64) (int, error) {
+	if err := f.s.op("readAt", f.name); err != nil {
+		return 0, err
+	}
+	if off >= f.n.size {
+		return 0, io.EOF
+	}
+	all := wordsToBytes(f.n.words)
+	n := int(min(int64(len(p)), f.n.size-off))
+	for i := 0; i < n; {
+		at := (off + int64(i)) &^ 7
+		var w [8]byte
+		le.PutUint64(w[:], load64(all, at))
+		i += copy(p[i:n], w[off+int64(i)-at:])
+	}
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
+	if err := f.s.op("writeAt", f.name); err != nil {
+		return 0, err
+	}
+	if end := off + int64(len(p)); end > f.n.size {
+		f.grow(end)
+	}
+	return copy(f.n.bytes()[off:], p), nil
+}
+
+func (f *memFile) grow(n int64) {
+	m := newMemNode(n)
+	copy(m.bytes(), f.n.bytes())
+	f.n.words, f.n.size = m.words, n
+}
+
+func (f *memFile) size() (int64, error) { return f.n.size, f.s.op("size", f.name) }
+
+func (f *memFile) allocate(n int64) error {
+	if err := f.s.op("allocate", f.name); err != nil {
+		return err
+	}
+	if n > f.n.size {
+		f.grow(n)
+	}
+	return nil
+}
+
+func (f *memFile) dataAfter(off int64) (int64, error) { return off, nil }
+
+func (f *memFile) mmap(n int64, _ bool) ([]byte, error) {
+	if err := f.s.op("mmap", f.name); err != nil {
+		return nil, err
+	}
+	return wordsToBytes(f.n.words)[:n:n], nil
+}
+
+func (f *memFile) munmap([]byte) error { return nil }
+func (f *memFile) touch([]byte) error  { return f.s.op("touch", f.name) }
+func (f *memFile) populate([]byte)     {}
+
+func (f *memFile) sync() error {
+	if err := f.s.op("sync", f.name); err != nil {
+		return err
+	}
+	if f.s.crashy {
+		f.n.image = append(f.n.image[:0], f.n.bytes()...)
+	}
+	return nil
+}
+
+func (f *memFile) syncData() error { return f.sync() }
+func (f *memFile) dropCache()      {}
+func (f *memFile) close() error    { return nil }
