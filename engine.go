@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -118,17 +119,13 @@ func (e *Engine) start() error {
 	if err != nil {
 		return err
 	}
-	if h.last > 0 {
-		err = replay(e.topology.lanes, func() (*journal.Reader, error) {
-			return e.journal.NewReader(1, journal.ReaderOptions{Until: h.last})
-		})
-		if err != nil {
-			return err
-		}
+	if err := e.replay(h.last); err != nil {
+		return err
 	}
 	if err := e.ring.Start(); err != nil {
 		return err
 	}
+	go e.watch()
 	go func() {
 		defer close(e.fed)
 		if err := e.feedback.Run(e.ctx); err != nil {
@@ -140,20 +137,29 @@ func (e *Engine) start() error {
 	return nil
 }
 
+// watch halts the engine when the journal fails while nobody writes to it, such as in a sync.
+func (e *Engine) watch() {
+	const never = math.MaxInt64
+	err := e.journal.WaitWritten(e.ctx, never)
+	if err != nil && e.ctx.Err() == nil && !errors.Is(err, journal.ErrClosed) {
+		e.fail(err)
+		e.ring.Halt()
+	}
+}
+
 // recover reads the log's headers and introduces what is new.
 func (e *Engine) recover() (*history, error) {
 	h, err := newHistory(e.dedup)
 	if err != nil {
 		return nil, err
 	}
-	if last := e.journal.Written(); last > 0 {
-		r, err := e.journal.NewReader(e.journal.FirstSequence(), journal.ReaderOptions{Until: last, Internal: true})
-		if err != nil {
-			return nil, err
-		}
-		if err := errors.Join(h.scan(r), r.Close()); err != nil {
-			return nil, err
-		}
+	h.last = e.journal.Written()
+	r, err := e.journal.NewReader(0, journal.ReaderOptions{Internal: true})
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(h.scan(r), r.Close()); err != nil {
+		return nil, err
 	}
 	if err := h.introduce(e.journal, e.topology); err != nil {
 		return nil, err
@@ -229,7 +235,7 @@ func (e *Engine) consume(name string, h ring.Handler[handlers.Slot], o ring.Cons
 
 // passed is the sequence that every consumer has passed.
 func (e *Engine) passed() int64 {
-	low := e.ring.Cursor()
+	low := int64(math.MaxInt64)
 	for _, c := range e.consumers {
 		low = min(low, c.Cursor())
 	}

@@ -36,7 +36,6 @@ type FollowOptions struct {
 
 func (o FollowOptions) withDefaults() (FollowOptions, error) {
 	setDefault(&o.CheckpointEvery, 1000)
-	setDefault(&o.From, 1)
 	var faults []error
 	if o.From < 0 {
 		faults = append(faults, fmt.Errorf("headrace: FollowOptions.From = %d: want 0 or a sequence", o.From))

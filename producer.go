@@ -3,11 +3,12 @@ package headrace
 import (
 	"context"
 	"fmt"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/headrace/headrace/event"
 	"github.com/headrace/headrace/handlers"
+	"github.com/headrace/headrace/internal/cpu"
 	"github.com/headrace/headrace/journal"
 )
 
@@ -25,14 +26,17 @@ type Meta struct {
 	Trace         event.Trace // of the span that publishes it
 }
 
-// Producer publishes events under one name. Its events stand in the log in the order of its calls. It
-// may be used from several goroutines, which then take turns.
+// Producer publishes events under one name. Events published one after the other stand in the log in
+// that order. It may be used from several goroutines; what they publish at the same time has no
+// order among itself.
 type Producer struct {
 	engine *Engine
 	name   string
 
-	mu     sync.Mutex
-	header event.Header // of the event in the making
+	_      cpu.Pad
+	inside atomic.Int64  // calls between enter and leave
+	left   chan struct{} // capacity 1: the last one left while the engine was closing
+	_      cpu.Pad
 }
 
 // Producer returns the producer with this name, the same one at each call. The name, 1 to 255
@@ -45,7 +49,7 @@ func (e *Engine) Producer(name string) (*Producer, error) {
 	defer e.mu.Unlock()
 	p, ok := e.producers[name]
 	if !ok {
-		p = &Producer{engine: e, name: name}
+		p = &Producer{engine: e, name: name, left: make(chan struct{}, 1)}
 		e.producers[name] = p
 	}
 	return p, nil
@@ -67,24 +71,37 @@ func (e *Engine) fenceProducers(ctx context.Context) error {
 	return nil
 }
 
-// fence waits until the producer's lock was free once.
+// enter and leave stand around a claim and its publish. The closer sets closing and then reads inside, a
+// producer adds to inside and then reads closing: one of them sees the other, so that after
+// fence nothing more comes.
+func (p *Producer) enter() error {
+	p.inside.Add(1)
+	if p.engine.closing.Load() {
+		p.leave()
+		return ErrClosed
+	}
+	return nil
+}
+
+func (p *Producer) leave() {
+	if p.inside.Add(-1) == 0 && p.engine.closing.Load() {
+		select {
+		case p.left <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// fence waits until nobody is inside. closing is set.
 func (p *Producer) fence(ctx context.Context) error {
-	if p.mu.TryLock() {
-		p.mu.Unlock()
-		return nil
+	for p.inside.Load() > 0 {
+		select {
+		case <-p.left:
+		case <-ctx.Done():
+			return fmt.Errorf("headrace: producer %q is still publishing: %w", p.name, ctx.Err())
+		}
 	}
-	free := make(chan struct{})
-	go func() {
-		defer close(free)
-		p.mu.Lock()
-		defer p.mu.Unlock()
-	}()
-	select {
-	case <-free:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("headrace: producer %q is still publishing: %w", p.name, ctx.Err())
-	}
+	return nil
 }
 
 // Publish puts v into the log and returns its sequence. It returns when the event is in the ring:
@@ -123,14 +140,16 @@ func Publish[T any](ctx context.Context, p *Producer, v T, m Meta) (int64, error
 }
 
 func publish[T any](ctx context.Context, p *Producer, bound *handlers.Bound, codec *event.Type[T], v *T, m *Meta) (int64, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	if err := p.enter(); err != nil {
+		return 0, err
+	}
+	defer p.leave()
 	seq, err := p.claim(ctx)
 	if err != nil {
 		return 0, err
 	}
 	s := p.engine.ring.Slot(seq)
-	body, err := p.begin(s, bound, m, codec)
+	body, err := p.begin(s, bound, m, codec.Kind(), codec.Version())
 	if err == nil {
 		body, err = codec.AppendPayload(body, v)
 	}
@@ -187,30 +206,25 @@ func (e *Engine) passedBy(ctx context.Context, seq int64) error {
 	return nil
 }
 
-// claim takes the next slot. The producer's lock is held.
+// claim takes the next slot.
 func (p *Producer) claim(ctx context.Context) (int64, error) {
-	e := p.engine
-	if e.closing.Load() {
-		return 0, ErrClosed
-	}
-	seq, err := e.ring.ClaimContext(ctx, 1)
+	seq, err := p.engine.ring.ClaimContext(ctx, 1)
 	if err != nil {
-		return 0, e.translate(err)
+		return 0, p.engine.translate(err)
 	}
 	return seq, nil
 }
 
 // begin writes the envelope into the slot's room, or into a larger buffer where events of this type
 // have needed one.
-func (p *Producer) begin(s *handlers.Slot, bound *handlers.Bound, m *Meta, codec event.Codec) ([]byte, error) {
-	h := &p.header
-	*h = event.Header{
-		Kind: m.Kind, Version: codec.Version(), ID: m.ID, Idempotent: !m.ID.IsZero(),
+func (p *Producer) begin(s *handlers.Slot, bound *handlers.Bound, m *Meta, kind event.Kind, version uint16) ([]byte, error) {
+	h := event.Header{
+		Kind: m.Kind, Version: version, ID: m.ID, Idempotent: !m.ID.IsZero(),
 		CorrelationID: m.CorrelationID, CausationID: m.CausationID,
 		Trace: m.Trace, Producer: p.name, Key: m.Key,
 	}
 	if h.Kind == 0 {
-		h.Kind = codec.Kind()
+		h.Kind = kind
 	}
 	now := time.Now().UnixNano()
 	if h.Time = now; !m.Time.IsZero() {
@@ -223,7 +237,7 @@ func (p *Producer) begin(s *handlers.Slot, bound *handlers.Bound, m *Meta, codec
 	if largest := bound.Grow(0); largest > cap(room) {
 		room = p.engine.overflow.Buffer(largest)
 	}
-	return event.AppendHeader(room, h)
+	return event.AppendHeader(room, &h)
 }
 
 // end publishes the slot: with its event, or void if there is an error, which it returns.

@@ -144,27 +144,23 @@ func (h *history) introduce(j *journal.Journal, t *Topology) error {
 	return nil
 }
 
-// replay runs every lane over the log, each with a reader and a goroutine of its own. until is the
-// last sequence.
-func replay(lanes []placed, open func() (*journal.Reader, error)) error {
+// replay runs every lane over the log up to last, each with a reader and a goroutine of its own.
+func (e *Engine) replay(last int64) error {
+	lanes := e.topology.lanes
 	errs := make(chan error, len(lanes))
 	for _, p := range lanes {
 		go func() {
-			errs <- func() error {
-				r, err := open()
-				if err != nil {
-					return err
-				}
+			r, err := e.journal.NewReader(0, journal.ReaderOptions{Until: last})
+			if err == nil {
 				_, err = r.Read(p.lane.Replay)
-				return errors.Join(err, r.Close())
-			}()
+				err = errors.Join(err, r.Close())
+			}
+			errs <- err
 		}()
 	}
 	var faults []error
 	for range lanes {
-		if err := <-errs; err != nil {
-			faults = append(faults, err)
-		}
+		faults = append(faults, <-errs)
 	}
 	return errors.Join(faults...)
 }
@@ -197,16 +193,13 @@ func Replay(dir string, t *Topology, o ReplayOptions) (Replayed, error) {
 	if err != nil {
 		return none, err
 	}
-	first, err := journal.OpenReader(dir, 1, journal.ReaderOptions{Until: o.Until})
+	r, err := journal.OpenReader(dir, 0, journal.ReaderOptions{Until: o.Until})
 	if err != nil {
 		return none, err
 	}
-	defer first.Close()
-	if err := h.scan(first); err != nil {
-		return none, err
-	}
-	durable, err := first.Durable()
-	if err != nil {
+	err = h.scan(r)
+	durable, derr := r.Durable()
+	if err := errors.Join(err, derr, r.Close()); err != nil {
 		return none, err
 	}
 	result := Replayed{LastSequence: h.last, DurableSequence: durable, Events: h.events}
@@ -223,8 +216,18 @@ func Replay(dir string, t *Topology, o ReplayOptions) (Replayed, error) {
 	if h.last == 0 {
 		return result, nil
 	}
-	err = replay(t.lanes, func() (*journal.Reader, error) {
-		return journal.OpenReader(dir, 1, journal.ReaderOptions{Until: h.last})
+	// One pass for all lanes: a reader may have to judge the whole directory before it begins.
+	r, err = journal.OpenReader(dir, 0, journal.ReaderOptions{Until: h.last})
+	if err != nil {
+		return none, err
+	}
+	_, err = r.Read(func(rec journal.Record) error {
+		for _, p := range t.lanes {
+			if err := p.lane.Replay(rec); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
-	return result, err
+	return result, errors.Join(err, r.Close())
 }
