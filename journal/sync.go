@@ -81,8 +81,11 @@ func (j *Journal) poisoned() bool { return j.failed.Load() }
 
 // syncNow syncs everything that was committed when it began, and only then says so.
 func (j *Journal) syncNow() {
-	// Read before the sync begins: what comes later becomes durable one sync late.
-	ticket, bytes, sequence := j.wanted.Load(), j.writtenBytes.Load(), j.written.value.Load()
+	// Read before the sync begins: what comes later becomes durable one sync late. Bytes before
+	// sequence, see Commit.
+	ticket := j.wanted.Load()
+	bytes := j.writtenBytes.Load()
+	sequence := j.written.value.Load()
 	j.mu.Lock()
 	segs := j.live
 	j.mu.Unlock()

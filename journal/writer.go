@@ -293,9 +293,12 @@ func (j *Journal) Commit() (err error) {
 	release64(w.mem, ctlCommittedOffset, uint64(w.off))
 	release64(w.mem, ctlCommittedSequence, uint64(w.seq))
 	w.staged = false
-	j.writtenBytes.Store(w.stagedBytes)
-	// Sequentially consistent, and after all of the above: see cursor, and runSyncer.
+	// Sequentially consistent, and after all of the above: see cursor, and runSyncer. The
+	// sequence comes before the bytes: the syncer reads them the other way round, and takes
+	// the bytes for synced. With the sequence second it could see the bytes of this commit,
+	// the sequence of the last one, and rest with nothing left to sync.
 	j.written.advance(w.seq)
+	j.writtenBytes.Store(w.stagedBytes)
 	if w.stagedBytes >= j.wakeAt.Load() {
 		j.pokeSyncer()
 	}
