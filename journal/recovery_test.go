@@ -499,22 +499,23 @@ func TestStorage_EveryOperationFails(t *testing.T) {
 
 func TestSync_Fails_Poisons(t *testing.T) {
 	st := newMemStorage()
+	var bad atomic.Bool
+	st.hook = func(op, name string) error {
+		if op == "sync" && bad.Load() && name != failedName {
+			return syscall.EIO
+		}
+		return nil
+	}
 	j, err := openMem(st, Options{Durability: None()})
 	require.NoError(t, err)
 	appendTo(t, j, 5)
 	require.NoError(t, j.Sync())
 	appendTo(t, j, 9)
-	bad := true
-	st.hook = func(op, name string) error {
-		if op == "sync" && bad && name != failedName {
-			return syscall.EIO
-		}
-		return nil
-	}
+	bad.Store(true)
 	err = j.WaitDurable(context.Background(), 9)
 	require.ErrorIs(t, err, ErrPoisoned)
 	require.ErrorIs(t, err, syscall.EIO)
-	bad = false
+	bad.Store(false)
 	require.EqualValues(t, 5, j.Durable())
 	require.ErrorIs(t, j.Sync(), ErrPoisoned, "a second sync proves nothing")
 	_, err = j.Append(Entry{})
