@@ -38,6 +38,10 @@ var (
 	// ErrBatchBytes reports a Stage beyond the bytes that BeginBatch declared.
 	ErrBatchBytes = errors.New("journal: atomic batch exceeds its declared bytes")
 
+	// ErrStop is for the function given to Read or Follow to return: it ends them without an
+	// error, and the record counts as delivered.
+	ErrStop = errors.New("journal: stop reading")
+
 	// ErrDirectory reports a directory whose names cannot be those of a journal: too many, not
 	// regular files, or two of one segment id.
 	ErrDirectory = errors.New("journal: unusable directory")

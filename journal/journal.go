@@ -62,7 +62,7 @@ type Journal struct {
 }
 
 type counters struct {
-	syncs, rolls, stalls, faults, syncNanos atomic.Uint64
+	syncs, rolls, stalls, syncNanos atomic.Uint64
 }
 
 // Open opens the journal in dir for writing, creating it (and dir, mode 0700) if it is not

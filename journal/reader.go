@@ -12,10 +12,6 @@ import (
 	"time"
 )
 
-// ErrStop, returned by the function given to Read or Follow, ends it without an error. The
-// record counts as delivered.
-var ErrStop = errors.New("journal: stop reading")
-
 // Reader delivers records in order of sequence, from a journal in this process or from a
 // directory that any process may be writing. It belongs to one goroutine at a time.
 //

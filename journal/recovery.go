@@ -275,9 +275,15 @@ func (s *survey) change(seg *found, f func(fl file) error) (err error) {
 	return fl.sync()
 }
 
-// extend gives a cut file its size back.
+// extend gives a cut file its size back. Blocks it needs for the seal only: nobody will write
+// behind that, and the size that a header claims is no reason to fill a disk.
 func (s *survey) extend(seg *found) error {
-	err := s.change(seg, func(f file) error { return f.allocate(seg.hdr.size) })
+	err := s.change(seg, func(f file) error {
+		if err := f.allocate(seg.end + sealRecordBytes); err != nil {
+			return err
+		}
+		return f.extend(seg.hdr.size)
+	})
 	if err == nil {
 		seg.size = seg.hdr.size
 	} else if isNoSpace(err) {

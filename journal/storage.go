@@ -31,8 +31,10 @@ type file interface {
 	io.ReaderAt
 	io.WriterAt
 	size() (int64, error)
-	// allocate extends the file to n bytes, with real blocks.
+	// allocate gives the first n bytes real blocks and extends the file to them if need be.
 	allocate(n int64) error
+	// extend makes the file n bytes long, which is no less than before, without blocks.
+	extend(n int64) error
 	// dataAfter returns the lowest offset >= off that may hold something but zero; the size of
 	// the file if there is none.
 	dataAfter(off int64) (int64, error)

@@ -140,6 +140,8 @@ func (f osFile) size() (int64, error) {
 
 func (f osFile) allocate(n int64) error { return sysio.Allocate(f.File, 0, n) }
 
+func (f osFile) extend(n int64) error { return f.Truncate(n) }
+
 func (f osFile) dataAfter(off int64) (int64, error) {
 	size, err := f.size()
 	if err != nil || off >= size {
