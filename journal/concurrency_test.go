@@ -94,6 +94,44 @@ func TestReader_BesideWriter(t *testing.T) {
 	}
 }
 
+// One record, then wait for it, again and again: nothing that comes later repairs a sync that
+// was forgotten.
+func TestWaitDurable_EachRecord(t *testing.T) {
+	for _, d := range []Durability{None(), Batch(), Group(time.Microsecond, 1), Interval(time.Microsecond)} {
+		j, err := openMem(newMemStorage(), Options{Durability: d})
+		require.NoError(t, err)
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		for range 3000 {
+			seq, err := j.Append(Entry{})
+			require.NoError(t, err)
+			require.NoError(t, j.WaitDurable(ctx, seq), "%v: record %d", d, seq)
+			require.GreaterOrEqual(t, j.Durable(), seq)
+		}
+		cancel()
+		require.NoError(t, j.Close())
+	}
+}
+
+// Until the last record of a batch is there the first one's length is zero.
+func TestBeginBatch_FirstLengthLast(t *testing.T) {
+	j, err := openMem(newMemStorage(), Options{Durability: None()})
+	require.NoError(t, err)
+	defer j.Close()
+	start := j.w.off
+	require.NoError(t, j.BeginBatch(3, 100))
+	for range 2 {
+		_, err = j.Stage(Entry{Body: []byte("part")})
+		require.NoError(t, err)
+		require.Zero(t, load64(j.w.mem, start))
+	}
+	_, err = j.Stage(Entry{})
+	require.NoError(t, err)
+	require.NotZero(t, load64(j.w.mem, start))
+	require.EqualValues(t, 0, j.Written())
+	require.NoError(t, j.Commit())
+	require.EqualValues(t, 3, j.Written())
+}
+
 func TestReader_Follow_EndsWithJournal(t *testing.T) {
 	j, err := openMem(newMemStorage(), Options{Durability: None()})
 	require.NoError(t, err)
