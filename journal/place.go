@@ -1,0 +1,126 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+)
+
+// How a reader finds its segment, and goes on to the next.
+
+// enter maps the segment that holds the next sequence. ok is false if there is none yet.
+func (r *Reader) enter() (ok bool, err error) {
+	segs, _, _, err := listSegments(r.st, r.dir)
+	if err != nil {
+		return false, err
+	}
+	r.ids = r.ids[:0]
+	for _, s := range segs {
+		r.ids = append(r.ids, segmentID{s.first, s.id})
+	}
+	// The last one that starts at or before the next sequence; of several that start there,
+	// the first, since the others are empty or go on from it.
+	i := -1
+	for k, s := range r.ids {
+		if s.first <= r.next && (i < 0 || s.first > r.ids[i].first) {
+			i = k
+		}
+	}
+	if i < 0 {
+		if len(r.ids) == 0 {
+			return false, fmt.Errorf("%w: %s", ErrNotFound, r.dir)
+		}
+		return false, fmt.Errorf("%w: %d, the first is %d", ErrOutOfRange, r.next, r.ids[0].first)
+	}
+	want := r.next
+	s := r.ids[i]
+	r.ids = r.ids[i+1:]
+	if err := r.mapSegment(s); err != nil {
+		return false, err
+	}
+	r.off, r.time, r.atSeal = recordsOffset, 0, false
+	if r.seg.hdr.first < want {
+		// Scan to the place: everything on the way is verified too, and not delivered.
+		r.next = r.seg.hdr.first
+	}
+	return true, nil
+}
+
+// advance goes on from a sealed segment to the next one.
+func (r *Reader) advance() (ok bool, err error) {
+	cur := segmentID{r.seg.hdr.first, r.seg.hdr.id}
+	if len(r.ids) == 0 {
+		segs, _, _, err := listSegments(r.st, r.dir)
+		if err != nil {
+			return false, err
+		}
+		for _, s := range segs {
+			if s.id > cur.id {
+				r.ids = append(r.ids, segmentID{s.first, s.id})
+			}
+		}
+	}
+	if len(r.ids) == 0 {
+		return false, nil // sealed, and the next is not made yet
+	}
+	next := r.ids[0]
+	if next.first != r.next {
+		return false, &CorruptionError{segmentName(next.first, next.id), recordsOffset, r.next,
+			fmt.Errorf("%w: the segment starts at %d", ErrGap, next.first)}
+	}
+	time := r.time
+	old := r.seg
+	r.seg = nil
+	if err := r.mapSegment(next); err != nil {
+		r.seg = old
+		return false, err
+	}
+	r.ids = r.ids[1:]
+	r.off, r.time, r.atSeal = recordsOffset, time, false
+	err = old.f.munmap(old.mem)
+	if e := old.f.close(); err == nil {
+		err = e
+	}
+	return true, err
+}
+
+// mapSegment opens and maps a segment and checks that it belongs here.
+func (r *Reader) mapSegment(id segmentID) error {
+	name := segmentName(id.first, id.id)
+	f, err := r.st.open(filepath.Join(r.dir, name), false)
+	if err != nil {
+		return err
+	}
+	seg := &readSegment{name: name, f: f}
+	size, err := f.size()
+	page := newPages(1)
+	if err == nil && size >= recordsOffset {
+		_, err = f.ReadAt(page, 0)
+	}
+	if err == nil {
+		err = seg.hdr.decode(page)
+		switch {
+		case errors.Is(err, ErrFormatVersion):
+			err = fmt.Errorf("journal: %s: %w", name, err)
+		case err == nil && (seg.hdr.first != id.first || seg.hdr.id != id.id):
+			err = fmt.Errorf("%w: of another name", ErrHeader)
+			fallthrough
+		case err != nil:
+			err = &CorruptionError{name, 0, id.first, err}
+		case r.uuid != [16]byte{} && r.uuid != seg.hdr.uuid:
+			err = &CorruptionError{name, 16, id.first, ErrForeign}
+		case size > seg.hdr.size:
+			err = &CorruptionError{name, seg.hdr.size, id.first, ErrSize}
+		}
+	}
+	if err == nil {
+		seg.mem, err = f.mmap(min(size, seg.hdr.size), false)
+	}
+	if err != nil {
+		f.close()
+		return err
+	}
+	r.uuid = seg.hdr.uuid
+	r.seg = seg
+	return nil
+}
