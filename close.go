@@ -40,7 +40,9 @@ func (e *Engine) Close(ctx context.Context) error {
 
 func (e *Engine) close(ctx context.Context) error {
 	var errs []error
-	e.closing.Store(true)
+	e.mu.Lock()
+	e.closing.Store(true) // no follower begins after this
+	e.mu.Unlock()
 	err := e.drain(ctx)
 	complete := err == nil
 	if err == nil {

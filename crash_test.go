@@ -177,6 +177,7 @@ func TestEngine_Outputs_AreOneAtomicBatch(t *testing.T) {
 		for k := range h.Origin.Outputs {
 			l := log[i+int(k)]
 			require.Equal(t, event.Origin{Handler: h.Origin.Handler, Cause: h.Origin.Cause, Ordinal: k, Outputs: h.Origin.Outputs, Depth: 1}, l.header.Origin)
+			require.Equal(t, event.DeriveID(h.Origin.Handler, h.CausationID, k), l.header.ID)
 			require.Equal(t, k+1 < h.Origin.Outputs, l.flags&journal.FlagBatch != 0, "sequence %d", l.seq)
 		}
 		i += int(h.Origin.Outputs) - 1

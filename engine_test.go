@@ -320,6 +320,48 @@ func TestEngine_CloseAgainAndAgain_LeavesNothing(t *testing.T) {
 	require.LessOrEqual(t, after.goroutines, before.goroutines, "goroutines")
 }
 
+// Close in the middle of publishing: what was accepted is in the log, once and with its answer; the
+// rest was refused.
+func TestEngine_CloseUnderLoad_AcceptedAndAnswered(t *testing.T) {
+	for range 30 {
+		dir := t.TempDir()
+		e := open(t, dir, newApp(t), small())
+		var accepted sync.Map
+		var wg sync.WaitGroup
+		begun := make(chan struct{}, 3)
+		for n := range 3 {
+			p := producer(t, e, fmt.Sprint(n))
+			wg.Go(func() {
+				for i := range int64(1 << 40) {
+					seq, err := headrace.Publish(context.Background(), p, deposit{Amount: i}, headrace.Meta{})
+					if err != nil {
+						if !errors.Is(err, headrace.ErrClosed) {
+							t.Error(err)
+						}
+						return
+					}
+					accepted.Store(seq, true)
+					if i == 20 {
+						begun <- struct{}{}
+					}
+				}
+			})
+		}
+		<-begun
+		closeEngine(t, e)
+		wg.Wait()
+		log := readLog(t, dir)
+		checkAnswers(t, log)
+		accepted.Range(func(seq, _ any) bool {
+			require.LessOrEqual(t, seq.(int64), int64(len(log)))
+			l := log[seq.(int64)-1]
+			require.Equal(t, journal.KindEvent, l.kind)
+			require.False(t, l.header.HasOrigin)
+			return true
+		})
+	}
+}
+
 func TestEngine_CloseWithDeadline_NamesTheLateLane(t *testing.T) {
 	entered := make(chan struct{})
 	a := newAppWith(t, func(c *handlers.Context, d deposit) error {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -44,14 +45,24 @@ func TestFollow_FromThePastIntoTheLive(t *testing.T) {
 			}
 			var got, late []int64
 			done, doneLate := make(chan error), make(chan error)
+			begun := make(chan struct{})
 			go func() { done <- e.Follow(limit(t), headrace.FollowOptions{}, amounts(&got, past+live)) }()
 			for i := range int64(live) {
 				publish(t, p, deposit{Amount: past + i})
 				if i == live/2 {
-					go func() { doneLate <- e.Follow(limit(t), headrace.FollowOptions{From: 1}, amounts(&late, 0)) }()
+					collect := amounts(&late, 0)
+					go func() {
+						doneLate <- e.Follow(limit(t), headrace.FollowOptions{From: 1}, func(ctx context.Context, d handlers.Delivery) error {
+							if d.Type == "bank.deposit" && len(late) == 0 {
+								defer close(begun)
+							}
+							return collect(ctx, d)
+						})
+					}()
 				}
 			}
 			require.ErrorIs(t, <-done, errEnough)
+			<-begun
 			closeEngine(t, e)
 			require.NoError(t, <-doneLate, "the engine's close ends a follower in order, when it has seen all")
 			for _, seen := range [][]int64{got, late} {
@@ -62,6 +73,36 @@ func TestFollow_FromThePastIntoTheLive(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What becomes durable only by closing is still delivered.
+func TestFollow_Close_ReadsToTheEnd(t *testing.T) {
+	o := small()
+	o.Journal.Durability = journal.Interval(time.Hour)
+	dir := t.TempDir()
+	e := open(t, dir, newApp(t), o)
+	publish(t, producer(t, e, "web"), deposit{Amount: 0})
+	closeEngine(t, e)
+
+	e = open(t, dir, newApp(t), o) // now the first one is durable, and the follower begins with it
+	var got []int64
+	begun, done := make(chan struct{}), make(chan error)
+	collect := amounts(&got, 0)
+	go func() {
+		done <- e.Follow(limit(t), headrace.FollowOptions{Name: "mail"}, func(ctx context.Context, d handlers.Delivery) error {
+			if d.Type == "bank.deposit" && len(got) == 0 {
+				defer close(begun)
+			}
+			return collect(ctx, d)
+		})
+	}()
+	<-begun
+	for i := range int64(100) {
+		publish(t, producer(t, e, "web"), deposit{Amount: i + 1})
+	}
+	closeEngine(t, e)
+	require.NoError(t, <-done)
+	require.Len(t, got, 101)
 }
 
 func TestFollow_Checkpoint_GoesOn(t *testing.T) {

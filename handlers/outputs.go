@@ -46,15 +46,12 @@ func (o *outputs) commit() error {
 		return nil
 	}
 	if o.feedback == nil {
-		o.reset()
 		return nil
 	}
 	for _, out := range o.outs {
 		event.SetOutputs(o.data[out.off:out.off+out.len], uint32(len(o.outs)))
 	}
-	err := o.feedback.append(o.data, o.outs)
-	o.reset()
-	return err
+	return o.feedback.append(o.data, o.outs)
 }
 
 func (o *outputs) reset() { o.data, o.outs = o.data[:0], o.outs[:0] }
