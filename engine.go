@@ -282,6 +282,9 @@ func (e *Engine) Err() error {
 	err := e.err
 	e.mu.Unlock()
 	if err == nil {
+		err = e.ring.Err() // known there a moment before the engine hears of it
+	}
+	if err == nil {
 		if err = e.journal.Err(); errors.Is(err, journal.ErrClosed) {
 			err = nil
 		}
