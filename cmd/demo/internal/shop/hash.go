@@ -88,3 +88,28 @@ func sorted[V any](c *canonical, m map[string]V) func(yield func(string, V) bool
 		}
 	}
 }
+
+// chain returns a digest of all that o says and of previous. Every field is in it.
+func (o *Order) chain(previous [sha256.Size]byte) [sha256.Size]byte {
+	b := make([]byte, 0, 256+96*len(o.Lines))
+	b = append(b, previous[:]...)
+	text := func(s string) { b = append(binary.AppendVarint(b, int64(len(s))), s...) }
+	number := func(n int64) { b = binary.AppendVarint(b, n) }
+	text(o.Source)
+	number(o.Row)
+	number(o.Rows)
+	text(o.Invoice)
+	text(o.Customer)
+	text(o.Country)
+	number(o.TimeUnix)
+	number(int64(len(o.Lines)))
+	for i := range o.Lines {
+		l := &o.Lines[i]
+		text(l.Stock)
+		text(l.Description)
+		number(l.Quantity)
+		number(l.PriceMilli)
+		number(l.TimeUnix)
+	}
+	return sha256.Sum256(b)
+}

@@ -1,6 +1,11 @@
 package shop
 
-import "fmt"
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+)
 
 // Source gives orders in a fixed order and can go on at any row that an order begins with. A
 // Source belongs to one goroutine.
@@ -21,11 +26,13 @@ type Source interface {
 	Rows() int64
 }
 
-// Position is where an import stands. The zero Position is the beginning. It is not safe for
-// concurrent use.
+// Position is where an import stands. The zero Position is the beginning. A copy of it goes its own
+// way. It is not safe for concurrent use.
 type Position struct {
 	source string
 	next   int64 // row; 0 = 1
+	orders int64
+	digest [sha256.Size]byte // over all orders so far, each chained to those before it
 }
 
 // Observe moves the position behind o. Feed it with every order in the log, in order: it fails
@@ -39,21 +46,53 @@ func (p *Position) Observe(o *Order) error {
 		return fmt.Errorf("%w: order %q starts at row %d, expected %d", ErrGap, o.Invoice, o.Row, p.Next())
 	}
 	p.source, p.next = o.Source, o.NextRow()
+	p.orders++
+	p.digest = o.chain(p.digest)
 	return nil
 }
 
 // Next returns the row to go on at, from 1.
 func (p *Position) Next() int64 { return max(p.next, 1) }
 
+// Orders returns how many orders were observed.
+func (p *Position) Orders() int64 { return p.orders }
+
 // Source returns the name of the source so far, "" before the first order.
 func (p *Position) Source() string { return p.source }
 
-// Resume skips s to the position. It fails with ErrSource when s is not the source of the orders
-// so far, and with ErrShort when s ends before.
+// Resume moves s, which must be at its first row, to the position. It fails with ErrSource when s
+// is not the source of the orders so far, and with ErrShort when s ends before.
+//
+// The name of a Generator says all about its orders, so it is skipped; any other source is read up to
+// the position and compared, for a file may have been changed anywhere.
 func (p *Position) Resume(s Source) error {
-	if p.source != "" && p.source != s.Name() {
+	if p.source == "" {
+		return nil
+	}
+	if p.source != s.Name() {
 		return fmt.Errorf("%w: the log holds orders from %q, the input is %q; go on with the same input, or use another directory",
 			ErrSource, p.source, s.Name())
 	}
-	return s.SkipTo(p.Next())
+	if g, ok := s.(*Generator); ok {
+		return g.SkipTo(p.Next())
+	}
+	var again Position
+	var o Order
+	for again.orders < p.orders && again.next < p.next {
+		err := s.Next(&o)
+		if errors.Is(err, io.EOF) {
+			return fmt.Errorf("%w: the log goes on at row %d, the input ends after row %d", ErrShort, p.Next(), again.Next()-1)
+		}
+		if err != nil {
+			return err
+		}
+		if err := again.Observe(&o); err != nil {
+			return err
+		}
+	}
+	if again != *p {
+		return fmt.Errorf("%w: the input was changed: its rows up to %d are not those in the log; go on with the same input, or use another directory",
+			ErrSource, p.Next()-1)
+	}
+	return nil
 }
