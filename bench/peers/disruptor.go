@@ -42,3 +42,10 @@ type yieldWait struct{}
 func (yieldWait) Gate(int64)    { runtime.Gosched() }
 func (yieldWait) Idle(int64)    { runtime.Gosched() }
 func (yieldWait) Reserve(int64) { runtime.Gosched() }
+
+// spinWait fits both versions.
+type spinWait struct{}
+
+func (spinWait) Gate(int64)    {}
+func (spinWait) Idle(int64)    {}
+func (spinWait) Reserve(int64) {}

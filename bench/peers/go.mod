@@ -3,6 +3,8 @@ module github.com/headrace/headrace/bench/peers
 go 1.26.0
 
 require (
+	github.com/HdrHistogram/hdrhistogram-go v1.4.0
+	github.com/gocronx/seqflow v1.1.0
 	github.com/headrace/headrace v0.0.0
 	github.com/smarty/go-disruptor v0.5.0
 	github.com/smartystreets-prototypes/go-disruptor v0.0.0-20200316140655-c96477fd7a6a

@@ -54,7 +54,10 @@ func TestScenarios_NamesAreUniqueAndComplete(t *testing.T) {
 	seen := map[string]bool{}
 	for _, sc := range scenarios() {
 		require.NotEmpty(t, sc.About)
-		require.Zero(t, sc.Work.Events%sc.Work.Batch, sc.Name)
+		require.Zero(t, sc.Work.Events%(sc.Work.Batch*sc.Work.producers()), sc.Name)
+		if sc.LatencyOnly {
+			require.Positive(t, sc.Work.PacedEvents, sc.Name)
+		}
 		for _, sys := range sc.Systems {
 			name := sc.Name + "/" + sys.Name
 			require.False(t, seen[name], "%s twice", name)
@@ -64,9 +67,10 @@ func TestScenarios_NamesAreUniqueAndComplete(t *testing.T) {
 }
 
 func TestRun_JSONShape(t *testing.T) {
-	h := new(Histogram)
+	h := NewHistogram()
 	h.Record(20)
 	out := Outcome{
+		Procs:    2,
 		Scenario: Scenario{Name: "a/b", Systems: []System{{Name: "headrace"}, {Name: "channel"}}},
 		Stats: []Stats{
 			{Median: 2, Min: 1, Max: 3, Latency: h},
@@ -77,14 +81,31 @@ func TestRun_JSONShape(t *testing.T) {
 	require.NoError(t, printJSON(&b, out))
 	require.Equal(t, `{"scenario":"a/b","results":{`+
 		`"channel":{"ops_per_s":4,"min":4,"max":4},`+
-		`"headrace":{"ops_per_s":2,"min":1,"max":3,"p50_ns":20,"p99_ns":20,"p999_ns":20}}}`+"\n", b.String())
+		`"headrace":{"ops_per_s":2,"min":1,"max":3,"p50_ns":20,"p99_ns":20,"p999_ns":20,"max_ns":20}}}`+"\n", b.String())
+}
+
+// With more goroutines at work than processors both forms say so.
+func TestRun_Oversubscribed(t *testing.T) {
+	for threads, want := range map[int]bool{0: false, 2: false, 3: true} {
+		out := Outcome{
+			Procs:    2,
+			Scenario: Scenario{Name: "a/b", Threads: threads, Systems: []System{{Name: "headrace"}}},
+			Stats:    []Stats{{Median: 2, Min: 1, Max: 3}},
+		}
+		var b bytes.Buffer
+		require.NoError(t, printTable(&b, out))
+		require.Equal(t, want, strings.Contains(b.String(), "oversubscribed: 3 goroutines at work on 2 processors"), b.String())
+		b.Reset()
+		require.NoError(t, printJSON(&b, out))
+		require.Equal(t, want, strings.Contains(b.String(), `"oversubscribed":true`), b.String())
+	}
 }
 
 func TestRun_TableShowsRatios(t *testing.T) {
 	sc, _ := fakeScenario()
 	sc.Systems = []System{{Name: "headrace"}, {Name: "channel"}}
 	sc.Work.PacedRate = 50_000
-	h := new(Histogram)
+	h := NewHistogram()
 	h.Record(2 * time.Microsecond)
 	out := Outcome{Scenario: sc, Stats: []Stats{
 		{Median: 9e6, Min: 8e6, Max: 1.5e8, Latency: h}, {Median: 3e6, Min: 9e5, Max: 4e6}}}
@@ -166,6 +187,10 @@ func TestWork_Scaled(t *testing.T) {
 	require.Equal(t, Work{Events: 1024, Batch: 64, PacedEvents: 10}, w.scaled(1))
 	require.Equal(t, Work{Events: 64, Batch: 64, PacedEvents: 1}, w.scaled(1e-9))
 	require.Equal(t, Work{Events: 2048, Batch: 64, PacedEvents: 20}, w.scaled(2))
+
+	w = Work{Events: 300, Batch: 10, Producers: 3}
+	require.Equal(t, 30, w.scaled(1e-9).Events, "one batch for each producer")
+	require.Equal(t, 180, w.scaled(0.51).Events)
 }
 
 func TestFoldBody_NoticesEveryChange(t *testing.T) {

@@ -36,7 +36,7 @@ func TestOrder_DecodeRefusesOtherShapes(t *testing.T) {
 
 func TestMeter_EachEventOnceInOrderNeverEarly(t *testing.T) {
 	const events, rate = 50, 100_000
-	m := newMeter(Work{PacedRate: rate}, new(Histogram))
+	m := newMeter(Work{PacedRate: rate}, NewHistogram())
 	published := 0
 	err := m.pace(events, func(i int) error {
 		published++
@@ -54,7 +54,7 @@ func TestMeter_EachEventOnceInOrderNeverEarly(t *testing.T) {
 
 // An event that waits for the one before counts from when it was due itself.
 func TestMeter_LatencyCountsFromWhenDue(t *testing.T) {
-	m := newMeter(Work{PacedRate: 1000}, new(Histogram))
+	m := newMeter(Work{PacedRate: 1000}, NewHistogram())
 	m.start = sinceStart() - time.Second
 	m.handled(1, 501) // due 1,000 ms to 500 ms ago
 	require.EqualValues(t, 501, m.latency.Count())

@@ -15,10 +15,13 @@ func sinceStart() time.Duration { return time.Since(processStart) }
 type meter struct {
 	start   time.Duration // when event 1 is due; set before the first publish
 	rate    int           // events a second
+	busy    bool          // hold the processor between events
 	latency *Histogram
 }
 
-func newMeter(w Work, h *Histogram) *meter { return &meter{rate: w.PacedRate, latency: h} }
+func newMeter(w Work, h *Histogram) *meter {
+	return &meter{rate: w.PacedRate, busy: w.BusyPacer, latency: h}
+}
 
 // due is when event i, counted from 1, should be published.
 func (m *meter) due(i int) time.Duration {
@@ -37,18 +40,29 @@ func (m *meter) handled(first, last int) {
 // move those after it, so a publisher that was held up shows in the latency of every event that it
 // delayed (no coordinated omission).
 //
-// It polls the clock and lets other goroutines run between polls: a sleep would be too coarse.
+// It polls the clock, and unless it is a busy one lets other goroutines run between polls: a
+// sleep would be too coarse.
 func (m *meter) pace(events int, publish func(i int) error) error {
-	m.start = sinceStart() + time.Millisecond
+	m.begin()
 	for i := 1; i <= events; i++ {
-		for due := m.due(i); sinceStart() < due; {
-			runtime.Gosched()
-		}
+		m.wait(i)
 		if err := publish(i); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// begin makes event 1 due in a millisecond.
+func (m *meter) begin() { m.start = sinceStart() + time.Millisecond }
+
+// wait returns when event i is due.
+func (m *meter) wait(i int) {
+	for due := m.due(i); sinceStart() < due; {
+		if !m.busy {
+			runtime.Gosched()
+		}
+	}
 }
 
 // metered is a Bench of a function that does a round of w.Events, as fast as it can where the meter
@@ -66,9 +80,8 @@ func paced(run func(Work, *meter) (Result, error)) func(Work) (Bench, error) {
 func (b metered) Round() (Result, error) { return b.run(b.w, nil) }
 func (b metered) Close() error           { return nil }
 
-func (b metered) Paced(h *Histogram) (uint64, error) {
+func (b metered) Paced(h *Histogram) (Result, error) {
 	w := b.w
 	w.Events, w.Batch = w.PacedEvents, 1
-	res, err := b.run(w, newMeter(w, h))
-	return res.Sum, err
+	return b.run(w, newMeter(w, h))
 }

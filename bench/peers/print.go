@@ -17,13 +17,16 @@ func printTable(w io.Writer, out Outcome) error {
 	sc := out.Scenario
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n%s: %s\n", sc.Name, sc.About)
+	if sc.oversubscribed(out.Procs) {
+		fmt.Fprintf(&b, "  oversubscribed: %d goroutines at work on %d processors\n", sc.threads(), out.Procs)
+	}
 	latency := false
 	for _, st := range out.Stats {
 		latency = latency || st.Latency != nil
 	}
 	head := "  system\tmedian\tmin\tmax\theadrace is"
 	if latency {
-		head += "\tp50\tp99\tp99.9"
+		head += "\tp50\tp99\tp99.9\tmax"
 	}
 	tw := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(tw, head)
@@ -36,6 +39,7 @@ func printTable(w io.Writer, out Outcome) error {
 			for _, q := range []float64{0.5, 0.99, 0.999} {
 				fmt.Fprintf(tw, "\t%v", roundDuration(st.Latency.Quantile(q)))
 			}
+			fmt.Fprintf(tw, "\t%v", roundDuration(st.Latency.Max()))
 		}
 		fmt.Fprintln(tw)
 	}
@@ -58,6 +62,7 @@ type jsonResult struct {
 	P50     int64   `json:"p50_ns,omitempty"`
 	P99     int64   `json:"p99_ns,omitempty"`
 	P999    int64   `json:"p999_ns,omitempty"`
+	Longest int64   `json:"max_ns,omitempty"`
 }
 
 // printJSON prints one object on one line.
@@ -67,13 +72,15 @@ func printJSON(w io.Writer, out Outcome) error {
 		r := jsonResult{OpsPerS: st.Median, Min: st.Min, Max: st.Max}
 		if h := st.Latency; h != nil {
 			r.P50, r.P99, r.P999 = int64(h.Quantile(0.5)), int64(h.Quantile(0.99)), int64(h.Quantile(0.999))
+			r.Longest = int64(h.Max())
 		}
 		results[out.Scenario.Systems[i].Name] = r
 	}
 	return json.NewEncoder(w).Encode(struct {
-		Scenario string                `json:"scenario"`
-		Results  map[string]jsonResult `json:"results"`
-	}{out.Scenario.Name, results})
+		Scenario       string                `json:"scenario"`
+		Oversubscribed bool                  `json:"oversubscribed,omitempty"`
+		Results        map[string]jsonResult `json:"results"`
+	}{out.Scenario.Name, out.Scenario.oversubscribed(out.Procs), results})
 }
 
 // printList prints what would run, as --only matches it.

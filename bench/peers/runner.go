@@ -22,6 +22,7 @@ type Settings struct {
 // Outcome is a scenario's result, its systems in the scenario's order.
 type Outcome struct {
 	Scenario Scenario
+	Procs    int     // GOMAXPROCS
 	Stats    []Stats // Stats[i] belongs to Scenario.Systems[i]
 }
 
@@ -33,8 +34,6 @@ var ErrTimeout = errors.New("round did not end in time")
 func runScenario(ctx context.Context, sc Scenario, set Settings) (out Outcome, err error) {
 	sc.Work = sc.Work.scaled(set.Scale)
 	want := sc.Want(sc.Work)
-	pacedWork := sc.Work
-	pacedWork.Events = sc.Work.PacedEvents
 
 	benches := make([]Bench, len(sc.Systems))
 	fail := func(i, round int, err error) error {
@@ -75,28 +74,24 @@ func runScenario(ctx context.Context, sc Scenario, set Settings) (out Outcome, e
 			if err := ctx.Err(); err != nil {
 				return out, fail(i, round, err)
 			}
-			res, err := guarded(set.Timeout, benches[i].Round)
-			if err == nil && res.Sum != want {
-				err = &SumError{Got: res.Sum, Want: want}
-			}
-			if err != nil {
-				return out, fail(i, round, err)
-			}
-			h := new(Histogram) // a warm-up round's is thrown away
+			h := NewHistogram() // a warm-up round's is thrown away
 			if round > set.Warmup {
-				rates[i] = append(rates[i], rate(sc.Work.Events, res.Elapsed))
 				if latency[i] == nil {
 					latency[i] = h
 				}
 				h = latency[i]
 			}
-			if err := runPaced(benches[i], sc, pacedWork, h, set.Timeout); err != nil {
+			r, err := runRound(benches[i], sc, want, h, set.Timeout)
+			if err != nil {
 				return out, fail(i, round, err)
+			}
+			if round > set.Warmup {
+				rates[i] = append(rates[i], r)
 			}
 		}
 	}
 
-	out = Outcome{Scenario: sc, Stats: make([]Stats, len(benches))}
+	out = Outcome{Scenario: sc, Procs: runtime.GOMAXPROCS(0), Stats: make([]Stats, len(benches))}
 	for i := range benches {
 		if latency[i].Count() == 0 {
 			latency[i] = nil
@@ -106,24 +101,48 @@ func runScenario(ctx context.Context, sc Scenario, set Settings) (out Outcome, e
 	return out, nil
 }
 
+// runRound does one round of one system, its latency part included, and returns events a second.
+func runRound(b Bench, sc Scenario, want uint64, h *Histogram, limit time.Duration) (perSecond float64, err error) {
+	if !sc.LatencyOnly {
+		res, err := guarded(limit, b.Round)
+		if err != nil {
+			return 0, err
+		}
+		if res.Sum != want {
+			return 0, &SumError{Got: res.Sum, Want: want}
+		}
+		perSecond = rate(sc.Work.Events, res.Elapsed)
+	}
+	res, err := runPaced(b, sc, h, limit)
+	if sc.LatencyOnly {
+		perSecond = rate(sc.Work.PacedEvents, res.Elapsed)
+	}
+	return perSecond, err
+}
+
 // runPaced does the latency part of a round where scenario and system have one.
-func runPaced(b Bench, sc Scenario, paced Work, h *Histogram, limit time.Duration) error {
+func runPaced(b Bench, sc Scenario, h *Histogram, limit time.Duration) (Result, error) {
 	p, ok := b.(Pacer)
-	if !ok || paced.PacedEvents == 0 {
-		return nil
+	if sc.LatencyOnly && !ok {
+		return Result{}, errors.New("system has no latency part")
 	}
+	if !ok || sc.Work.PacedEvents == 0 {
+		return Result{}, nil
+	}
+	paced := sc.Work
+	paced.Events, paced.Batch = sc.Work.PacedEvents, 1
 	before := h.Count()
-	sum, err := guarded(limit, func() (uint64, error) { return p.Paced(h) })
+	res, err := guarded(limit, func() (Result, error) { return p.Paced(h) })
 	if err != nil {
-		return err
+		return res, err
 	}
-	if want := sc.Want(paced); sum != want {
-		return &SumError{Got: sum, Want: want}
+	if want := sc.Want(paced); res.Sum != want {
+		return res, &SumError{Got: res.Sum, Want: want}
 	}
 	if got := h.Count() - before; got != int64(paced.Events) {
-		return fmt.Errorf("latency of %d events recorded, %d published", got, paced.Events)
+		return res, fmt.Errorf("latency of %d events recorded, %d published", got, paced.Events)
 	}
-	return nil
+	return res, nil
 }
 
 // rotation is the order in which n systems run round r (from 0): rotated by one each round.

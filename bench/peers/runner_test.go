@@ -151,13 +151,13 @@ type pacedBench struct {
 	records int
 }
 
-func (b *pacedBench) Paced(h *Histogram) (uint64, error) {
+func (b *pacedBench) Paced(h *Histogram) (Result, error) {
 	for range b.records {
 		h.Record(time.Microsecond)
 	}
 	w := b.w
 	w.Events = w.PacedEvents
-	return ringSum(w), nil
+	return Result{Elapsed: time.Millisecond, Sum: ringSum(w)}, nil
 }
 
 func TestRunScenario_PacedRoundsAreMergedWithoutWarmup(t *testing.T) {
@@ -173,6 +173,23 @@ func TestRunScenario_PacedRoundsAreMergedWithoutWarmup(t *testing.T) {
 		require.NoError(t, err)
 		require.EqualValues(t, 30, out.Stats[0].Latency.Count())
 	}
+}
+
+// A scenario of latencies alone runs no other rounds, and shows the rate that was reached.
+func TestRunScenario_LatencyOnly(t *testing.T) {
+	b := &pacedBench{fakeBench: fakeBench{name: "a", log: new([]string)}, records: 10}
+	sc := Scenario{Name: "fake/latency", Work: Work{Batch: 1, PacedEvents: 10, PacedRate: 1000}, Want: ringSum, LatencyOnly: true}
+	sc.Systems = []System{{"a", func(w Work) (Bench, error) { b.w = w; return b, nil }}}
+	out, err := runScenario(context.Background(), sc, testSettings(t))
+	require.NoError(t, err)
+	require.Empty(t, *b.log, "rounds without pace")
+	require.InDelta(t, 1e4, out.Stats[0].Median, 1) // 10 events in 1 ms
+	require.EqualValues(t, 30, out.Stats[0].Latency.Count())
+
+	plain, _ := fakeScenario(&fakeBench{name: "plain"})
+	plain.LatencyOnly = true
+	_, err = runScenario(context.Background(), plain, testSettings(t))
+	require.ErrorContains(t, err, "no latency part")
 }
 
 func TestRotation(t *testing.T) {

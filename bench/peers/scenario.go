@@ -16,7 +16,26 @@ type Scenario struct {
 	Work    Work
 	Want    func(Work) uint64 // sum that every round must deliver
 	Systems []System          // in the order of the table
+
+	// Threads is how many goroutines work at the same time, 0 = 2. With more of them than
+	// GOMAXPROCS the scenario is marked as oversubscribed: it then shows how waiters give way to
+	// those who have work, more than it shows the ring.
+	Threads int
+	// LatencyOnly leaves out the rounds without pace; every system must be a Pacer. The rate shown is
+	// then the one that was reached, which is the paced one unless the system cannot keep it up.
+	LatencyOnly bool
 }
+
+// threads is how many goroutines work at the same time.
+func (sc Scenario) threads() int {
+	if sc.Threads == 0 {
+		return 2
+	}
+	return sc.Threads
+}
+
+// oversubscribed tells whether these are more than procs processors can run.
+func (sc Scenario) oversubscribed(procs int) bool { return sc.threads() > procs }
 
 // System is one way to do a scenario's work.
 type System struct {
@@ -35,14 +54,15 @@ type Bench interface {
 
 // Pacer is implemented by a Bench that can also show its latency: Paced publishes
 // Work.PacedEvents at Work.PacedRate and records, for each, the time from when it was due (not from
-// when it was sent: a stalled publisher counts) until it was handled. It returns the sum of what
-// was handled, as Round does for Work.Events.
+// when it was sent: a stalled publisher counts) until it was handled. It returns what Round
+// does for Work.Events.
 type Pacer interface {
-	Paced(h *Histogram) (sum uint64, err error)
+	Paced(h *Histogram) (Result, error)
 }
 
 // Result is what one round did.
 type Result struct {
+	Start   time.Time     // of Elapsed; may be zero where nobody asks
 	Elapsed time.Duration // from the first event's claim until the last is consumed or written
 	Sum     uint64        // of what was read back
 }

@@ -1,9 +1,15 @@
 package main
 
+import "slices"
+
 // scenarios is the registry: every piece of work, and who does it. Each system's function lives in
 // its own file. A plain name is the system as it comes, with its default wait strategy; a suffix names
 // another strategy.
 func scenarios() []Scenario {
+	return slices.Concat(ringScenarios(), lmaxScenarios(), latencyScenarios(), logScenarios(), machineScenarios())
+}
+
+func ringScenarios() []Scenario {
 	return []Scenario{
 		{
 			Name:  "ring/one-to-one",
@@ -19,6 +25,8 @@ func scenarios() []Scenario {
 				{"go-disruptor-v0.5.0-yield", paced(disruptorV050YieldRing)},
 				{"go-disruptor-2020", paced(disruptor2020Ring)},
 				{"go-disruptor-2020-yield", paced(disruptor2020YieldRing)},
+				{"seqflow-v1.1.0", paced(seqflowRing(seqflowSleep))},
+				{"seqflow-v1.1.0-yield", paced(seqflowRing(seqflowYield))},
 			},
 		},
 		{
@@ -35,33 +43,43 @@ func scenarios() []Scenario {
 				{"go-disruptor-v0.5.0-yield", paced(disruptorV050YieldRing)},
 				{"go-disruptor-2020", paced(disruptor2020Ring)},
 				{"go-disruptor-2020-yield", paced(disruptor2020YieldRing)},
+				{"seqflow-v1.1.0", paced(seqflowRing(seqflowSleep))},
+				{"seqflow-v1.1.0-yield", paced(seqflowRing(seqflowYield))},
 			},
 		},
+	}
+}
+
+func logScenarios() []Scenario {
+	return []Scenario{
 		{
-			Name:  "journal/append",
-			About: "records of 128 bytes to a fresh log, no sync, 64 a batch",
-			Work:  Work{Events: 1_000_000, Batch: 64, BodyBytes: 128},
-			Want:  bodySum,
+			Name:    "journal/append",
+			About:   "records of 128 bytes to a fresh log, no sync, 64 a batch",
+			Work:    Work{Events: 1_000_000, Batch: 64, BodyBytes: 128},
+			Want:    bodySum,
+			Threads: 1,
 			Systems: []System{
 				{"headrace", each(headraceAppend)},
 				{"tidwall-wal", each(tidwallAppend)},
 			},
 		},
 		{
-			Name:  "journal/replay",
-			About: "a log of 128-byte records opened and read in order from the page cache",
-			Work:  Work{Events: 1_000_000, Batch: 64, BodyBytes: 128},
-			Want:  bodySum,
+			Name:    "journal/replay",
+			About:   "a log of 128-byte records opened and read in order from the page cache",
+			Work:    Work{Events: 1_000_000, Batch: 64, BodyBytes: 128},
+			Want:    bodySum,
+			Threads: 1,
 			Systems: []System{
 				{"headrace", headraceReplay},
 				{"tidwall-wal", tidwallReplay},
 			},
 		},
 		{
-			Name:  "engine/end-to-end",
-			About: "orders of 128 bytes in msgpack: published, in the log (no sync), then handled",
-			Work:  Work{Events: 400_000, Batch: 1, BodyBytes: 128, PacedEvents: 25_000, PacedRate: 50_000},
-			Want:  orderSum,
+			Name:    "engine/end-to-end",
+			About:   "orders of 128 bytes in msgpack: published, in the log (no sync), then handled",
+			Work:    Work{Events: 400_000, Batch: 1, BodyBytes: 128, PacedEvents: 25_000, PacedRate: 50_000},
+			Want:    orderSum,
+			Threads: 3, // publishing, journaling, handling
 			Systems: []System{
 				{"headrace", paced(headraceEngine)},
 				{"channel-tidwall-wal", paced(homemadeEngine)},

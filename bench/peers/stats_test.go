@@ -27,7 +27,7 @@ func TestHistogram_QuantilesAgainstSorted(t *testing.T) {
 	const seed = 7
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	for _, n := range []int{1, 2, 100, 10_000} {
-		var h Histogram
+		h := NewHistogram()
 		all := make([]time.Duration, n)
 		for i := range all {
 			all[i] = time.Duration(rnd.Int64N(1 << (1 + rnd.IntN(40))))
@@ -39,26 +39,19 @@ func TestHistogram_QuantilesAgainstSorted(t *testing.T) {
 			want := all[rank-1]
 			got := h.Quantile(q)
 			require.GreaterOrEqual(t, got, want, "seed %d, n %d, q %v", seed, n, q)
-			require.LessOrEqual(t, got, want+want/32, "seed %d, n %d, q %v", seed, n, q)
+			require.LessOrEqual(t, got, want+want/1000+1, "seed %d, n %d, q %v", seed, n, q)
 		}
 	}
 }
 
 func TestHistogram_Extremes(t *testing.T) {
-	var h Histogram
+	h := NewHistogram()
 	require.Zero(t, h.Quantile(0.5), "empty")
+	require.Zero(t, h.Max())
 	h.Record(-5)
-	require.Zero(t, h.Quantile(1))
+	require.Equal(t, minLatency, h.Quantile(1))
 	h.Record(1<<63 - 1)
-	require.Equal(t, time.Duration(1<<63-1), h.Quantile(1))
-}
-
-func TestBucket_BoundsAgree(t *testing.T) {
-	for i := range len(Histogram{}.counts) {
-		hi := bucketMax(i)
-		require.Equal(t, i, bucket(hi), "largest of bucket %d", i)
-		if hi < 1<<63-1 {
-			require.Equal(t, i+1, bucket(hi+1), "after bucket %d", i)
-		}
-	}
+	require.Equal(t, maxLatency, h.Quantile(1))
+	require.Equal(t, maxLatency, h.Max())
+	require.EqualValues(t, 2, h.Count())
 }

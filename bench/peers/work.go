@@ -4,22 +4,30 @@ import "encoding/binary"
 
 // Work is what one round does; the same for every system of a scenario.
 type Work struct {
-	Events    int // events a round; a multiple of Batch
+	Events    int // events a round; a multiple of Batch times the producers
 	Batch     int // events published or appended at once, >= 1
 	BodyBytes int // payload of one event
+	Producers int // goroutines that publish, Events shared out evenly; 0 = 1
 
 	PacedEvents int // events of the latency part of a round; 0 = no such part
 	PacedRate   int // events a second in that part
+	// BusyPacer makes whoever publishes hold its processor until an event is due. Otherwise it lets
+	// other goroutines run there.
+	BusyPacer bool
 
 	// Dir is an empty directory of this system alone. The runner removes it when the system is
 	// closed; a system that fills it anew each round empties it itself.
 	Dir string
 }
 
-// scaled returns w with its event counts multiplied by f, at least one batch.
+// producers is how many goroutines publish.
+func (w Work) producers() int { return max(w.Producers, 1) }
+
+// scaled returns w with its event counts multiplied by f, at least one batch for each producer.
 func (w Work) scaled(f float64) Work {
+	step := w.Batch * w.producers()
 	w.Events = max(int(float64(w.Events)*f), 1)
-	w.Events += (w.Batch - w.Events%w.Batch) % w.Batch
+	w.Events += (step - w.Events%step) % step
 	if w.PacedEvents > 0 {
 		w.PacedEvents = max(int(float64(w.PacedEvents)*f), 1)
 	}

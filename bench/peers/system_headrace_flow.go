@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/headrace/headrace/ring"
+)
+
+// headraceFlow runs a graph of consumers on headrace's ring, with the sequencer for one producer
+// where there is one.
+func headraceFlow[E words](newFlow func() flow[E], slots int, wait ring.WaitStrategy) func(Work) (Result, error) {
+	return func(w Work) (Result, error) {
+		o := ring.Options{Slots: slots, Wait: wait}
+		if w.producers() == 1 {
+			o.Producers = ring.SingleProducer
+		}
+		r, err := ring.New[E](o)
+		if err != nil {
+			return Result{}, err
+		}
+		defer r.Halt()
+		f := newFlow()
+		last := int64(w.Events)
+		done := make(chan struct{}, len(f.stages)) // a token from each stage that nobody comes after
+		waits := 0
+		consumers := make([]*ring.Consumer, len(f.stages))
+		for i, st := range f.stages {
+			var co ring.ConsumerOptions
+			for _, up := range st.after {
+				co.After = append(co.After, consumers[up])
+			}
+			h := func(_ int64, span []E) error {
+				st.handle(span)
+				return nil
+			}
+			if f.last(i) {
+				waits++
+				h = func(first int64, span []E) error {
+					st.handle(span)
+					if first+int64(len(span))-1 == last {
+						done <- struct{}{}
+					}
+					return nil
+				}
+			}
+			consumers[i], err = r.Consume(st.name, ring.HandlerFunc[E](h), co)
+			if err != nil {
+				return Result{}, err
+			}
+		}
+		if err := r.Start(); err != nil {
+			return Result{}, err
+		}
+
+		start := time.Now()
+		err = produce(w, func(first, n int) error { return publishWords(r, first, n, w.Batch) })
+		if err != nil {
+			return Result{}, err
+		}
+		for range waits {
+			select {
+			case <-done:
+			case <-r.Done():
+				return Result{}, r.Err()
+			}
+		}
+		res := Result{Start: start, Elapsed: time.Since(start), Sum: f.sum()}
+		return res, r.Close(context.Background())
+	}
+}
+
+// publishWords publishes n events from number first on, batch at a time.
+func publishWords[E words](r *ring.Ring[E], first, n, batch int) error {
+	number := uint64(first)
+	for left := n; left > 0; left -= batch {
+		hi, err := r.Claim(batch)
+		if err != nil {
+			return err
+		}
+		lo := hi - int64(batch) + 1
+		for seq := lo; seq <= hi; seq++ {
+			var e E
+			e[0] = number
+			*r.Slot(seq) = e
+			number++
+		}
+		r.Publish(lo, hi)
+	}
+	return nil
+}
+
+// headraceRaw is the ring without events: nothing is written or read, sequences are only handed over.
+func headraceRaw(wait ring.WaitStrategy) func(Work) (Result, error) {
+	return func(w Work) (Result, error) {
+		r, err := ring.New[struct{}](ring.Options{Slots: ringSlots, Producers: ring.SingleProducer, Wait: wait})
+		if err != nil {
+			return Result{}, err
+		}
+		defer r.Halt()
+		last, seen := int64(w.Events), new(tally)
+		done := make(chan struct{})
+		_, err = r.Consume("count", ring.HandlerFunc[struct{}](func(first int64, span []struct{}) error {
+			seen.n += uint64(len(span))
+			if first+int64(len(span))-1 == last {
+				close(done)
+			}
+			return nil
+		}), ring.ConsumerOptions{})
+		if err != nil {
+			return Result{}, err
+		}
+		if err := r.Start(); err != nil {
+			return Result{}, err
+		}
+		start := time.Now()
+		for range w.Events {
+			seq, err := r.Claim(1)
+			if err != nil {
+				return Result{}, err
+			}
+			r.Publish(seq, seq)
+		}
+		select {
+		case <-done:
+		case <-r.Done():
+			return Result{}, r.Err()
+		}
+		res := Result{Start: start, Elapsed: time.Since(start), Sum: seen.n}
+		return res, r.Close(context.Background())
+	}
+}
