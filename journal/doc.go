@@ -66,6 +66,11 @@
 //	n, err := r.Read(func(rec journal.Record) error { ... })    // all that is there now
 //	err = r.Follow(ctx, func(rec journal.Record) error { ... }) // and what comes
 //
+// A reader finds its place by sequence ([Reader.SeekTo]), by time ([Reader.SeekTime]) or from the
+// end ([Reader.SeekTail]), can be bounded by sequence, time and types ([ReaderOptions]), reads
+// backwards ([Reader.ReadBackward]), and replays at the original pace or a multiple of it
+// ([Reader.Replay]).
+//
 // # Recovery
 //
 // Open tells a torn tail, which a crash leaves, from corruption, which it cannot. The tail is

@@ -137,5 +137,5 @@ func (r *Reader) Records() iter.Seq2[Record, error] {
 func (r *Reader) rewind(next int64) {
 	_ = r.leave()
 	r.ids = nil
-	r.next, r.skip = next, next
+	r.next, r.skip, r.past = next, next, false
 }

@@ -20,9 +20,10 @@ func (r *Reader) enter() (ok bool, err error) {
 	}
 	// The last one that starts at or before the next sequence; of several that start there,
 	// the first, since the others are empty or go on from it.
+	// For a time, every segment may be the one: findTime decides.
 	i := -1
 	for k, s := range r.ids {
-		if s.first <= r.next && (i < 0 || s.first > r.ids[i].first) {
+		if (s.first <= r.next || r.timed) && (i < 0 || s.first > r.ids[i].first) {
 			i = k
 		}
 	}
@@ -31,6 +32,10 @@ func (r *Reader) enter() (ok bool, err error) {
 			return false, fmt.Errorf("%w: %s", ErrNotFound, r.dir)
 		}
 		return false, fmt.Errorf("%w: %d, the first is %d", ErrOutOfRange, r.next, r.ids[0].first)
+	}
+	if r.timed {
+		i = r.findTime(r.ids[:i+1])
+		r.next, r.timed = r.ids[i].first, false
 	}
 	want := r.next
 	s := r.ids[i]

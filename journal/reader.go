@@ -21,6 +21,13 @@ type Reader struct {
 	next int64 // next event or void to deliver
 	skip int64 // deliver nothing below it
 
+	picky bool      // pass must be asked
+	types *typeSet  // nil: all
+	from  int64     // deliver nothing older, if picky
+	timed bool      // the place is yet to be found, by from
+	past  bool      // a record behind UntilTime was met
+	clock paceClock // for Replay
+
 	seg  *readSegment
 	off  int64
 	time int64
@@ -104,6 +111,11 @@ func (r *Reader) init(from, first int64) error {
 		return fmt.Errorf("%w: %d, the first is %d", ErrOutOfRange, from, first)
 	}
 	r.next, r.skip = from, from
+	r.from = minTime
+	if len(r.o.Types) > 0 {
+		r.types, r.picky = newTypeSet(r.o.Types), true
+	}
+	r.clock = systemClock{}
 	r.now = r.st.identity(r.dir)
 	r.w = newWaiter()
 	return nil
@@ -156,8 +168,8 @@ func (r *Reader) Read(fn func(Record) error) (n int, err error) {
 	}
 }
 
-// ended tells whether Until is reached.
-func (r *Reader) ended() bool { return r.o.Until > 0 && r.next > r.o.Until }
+// ended tells whether Until or UntilTime is reached.
+func (r *Reader) ended() bool { return r.past || r.o.Until > 0 && r.next > r.o.Until }
 
 // readSome delivers what is readable of the current segment; more says that another may follow.
 func (r *Reader) readSome(fn func(Record) error) (n int, more bool, err error) {
@@ -316,8 +328,12 @@ func (r *Reader) drain(end, gate int64, fn func(Record) error) (n int, err error
 		if f.sequence > gate {
 			return n, nil
 		}
+		if r.o.UntilTime != 0 && f.time > r.o.UntilTime {
+			r.past = true
+			return n, nil
+		}
 		advances := f.kind.advances()
-		if (advances || r.o.Internal) && r.next >= r.skip {
+		if (advances || r.o.Internal) && r.next >= r.skip && (!r.picky || r.pass(&f)) {
 			rec.Sequence, rec.Time, rec.Type = f.sequence, f.time, f.typ
 			rec.Kind, rec.Flags, rec.CRC = f.kind, f.flags, f.crc
 			rec.Body, rec.Offset = body, r.off

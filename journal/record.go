@@ -87,6 +87,13 @@ type ReaderOptions struct {
 	UpTo Gate
 	// Until is the last sequence to deliver; 0 means no end. Follow returns nil after it.
 	Until int64
+	// UntilTime is the last time to deliver, in unix nanoseconds; 0 means no end. Times never
+	// decrease, so the first record behind it ends the reader: Follow returns nil there. As long
+	// as there is none, Follow waits, because the next record may still be in time.
+	UntilTime int64
+	// Types, if not empty, are the types of the events to deliver; events of other types and
+	// voids are passed over without looking into their bodies, but for the checksum.
+	Types []uint16
 	// Internal delivers checkpoint, index and seal records too.
 	Internal bool
 }

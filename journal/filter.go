@@ -1,0 +1,23 @@
+package journal
+
+// typeSet is a set of record types, a bit for each.
+type typeSet [1 << 16 / 64]uint64
+
+func newTypeSet(types []uint16) *typeSet {
+	s := new(typeSet)
+	for _, t := range types {
+		s[t>>6] |= 1 << (t & 63)
+	}
+	return s
+}
+
+func (s *typeSet) has(t uint16) bool { return s[t>>6]&(1<<(t&63)) != 0 }
+
+// pass tells whether a record is young enough and of a type that is asked for. Records of the
+// journal itself have no type: Internal alone decides about them.
+func (r *Reader) pass(f *frame) bool {
+	if f.time < r.from {
+		return false
+	}
+	return r.types == nil || !f.kind.advances() || f.kind == KindEvent && r.types.has(f.typ)
+}
