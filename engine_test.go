@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/headrace/headrace/event"
 	"github.com/headrace/headrace/handlers"
 	"github.com/headrace/headrace/journal"
+	"github.com/headrace/headrace/ring"
 )
 
 func TestEngine_Reopen_StateIsRebuilt(t *testing.T) {
@@ -139,6 +141,24 @@ func TestEngine_HandlerFails_EverybodyIsTold(t *testing.T) {
 			require.Equal(t, []int64{1, 13}, state.Order)
 		})
 	}
+}
+
+// A handler that ends its goroutine, live and at replay: an error, not a hang.
+func TestEngine_HandlerGoexit(t *testing.T) {
+	dir := t.TempDir()
+	quits := func(*handlers.Context, deposit) error { runtime.Goexit(); return nil }
+	e := open(t, dir, newAppWith(t, quits), small())
+	publish(t, producer(t, e, "web"), deposit{})
+	<-e.Halted()
+	require.ErrorIs(t, e.Err(), ring.ErrGoexit)
+	require.ErrorIs(t, e.Close(limit(t)), ring.ErrGoexit)
+	_, err := headrace.Open(dir, newAppWith(t, quits).topology, small())
+	require.ErrorIs(t, err, ring.ErrGoexit)
+	require.ErrorContains(t, err, `"logic"`)
+	a := newApp(t)
+	closeEngine(t, open(t, dir, a, small()))
+	state, _ := a.state()
+	require.Equal(t, 1, state.Answers)
 }
 
 func TestPublish_WhatCannotBeEncoded_IsAnErrorAndAVoid(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"github.com/headrace/headrace/event"
 	"github.com/headrace/headrace/handlers"
 	"github.com/headrace/headrace/journal"
+	"github.com/headrace/headrace/ring"
 )
 
 // history is what one pass over the log's headers finds out, before any handler sees an event.
@@ -150,12 +151,15 @@ func (e *Engine) replay(last int64) error {
 	errs := make(chan error, len(lanes))
 	for _, p := range lanes {
 		go func() {
-			r, err := e.journal.NewReader(0, journal.ReaderOptions{Until: last})
-			if err == nil {
-				_, err = r.Read(p.lane.Replay)
-				err = errors.Join(err, r.Close())
+			// What stands if a handler ends the goroutine, as t.FailNow does in a test.
+			err := fmt.Errorf("headrace: replay of lane %q: %w", p.lane.Name(), ring.ErrGoexit)
+			defer func() { errs <- err }()
+			r, rerr := e.journal.NewReader(0, journal.ReaderOptions{Until: last})
+			if rerr == nil {
+				defer r.Close() // also when a handler ends the goroutine
+				_, rerr = r.Read(p.lane.Replay)
 			}
-			errs <- err
+			err = rerr
 		}()
 	}
 	var faults []error
