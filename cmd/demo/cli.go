@@ -8,7 +8,6 @@ import (
 	"io"
 	"math"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/headrace/headrace/cmd/demo/internal/screen"
@@ -234,6 +233,3 @@ func checkRate(ratePerSecond float64) error {
 	}
 	return nil
 }
-
-// short is the beginning of a hash, for a person.
-func short(hash string) string { return strings.ToLower(hash[:min(16, len(hash))]) }

@@ -141,16 +141,22 @@ func takeOrders(ctx context.Context, a *app, eng *headrace.Engine, source shop.S
 	if o.orders > 0 && at.Orders() >= o.orders {
 		s.say("There is nothing to do: %s orders were asked for.", screen.Count(o.orders))
 	}
-	work := taking{source: source, orders: o.orders, ratePerSecond: o.ratePerSecond}
-	bar := s.progress(screen.ProgressOptions{Label: "taking", Unit: "orders", Total: o.orders, Start: at.Orders()})
-	defer bar.End()
+	var bar *screen.Progress // from the first order on
 	taken := at.Orders()
+	work := taking{source: source, orders: o.orders, ratePerSecond: o.ratePerSecond}
 	work.taken = func(*shop.Order, int64) error {
+		if bar == nil {
+			bar = s.progress(screen.ProgressOptions{Label: "taking", Unit: "orders", Total: o.orders, Start: taken})
+		}
 		taken++
 		bar.Set(taken)
 		return nil
 	}
-	return work.run(ctx, eng, at)
+	n, err := work.run(ctx, eng, at)
+	if bar != nil {
+		bar.End()
+	}
+	return n, err
 }
 
 // sayRecovery tells what opening the journal had to do, if anything.

@@ -25,8 +25,6 @@ type killPlan struct {
 	afterOpen   time.Duration // once its engine is open; 0 = not so
 }
 
-func (k killPlan) isZero() bool { return k == killPlan{} }
-
 // life is what became of a child.
 type life struct {
 	pid    int

@@ -26,15 +26,15 @@ func story(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	err = tell(ctx, s, dir)
+	err = tell(ctx, s, dir, storyOrders)
 	if err == nil || errors.Is(err, context.Canceled) {
 		return errors.Join(err, os.RemoveAll(dir))
 	}
 	return fmt.Errorf("%w\nThe journal is kept in %s", err, dir)
 }
 
-// tell is the story on a directory that is empty.
-func tell(ctx context.Context, s streams, dir string) error {
+// tell is the story of so many orders, on a directory that is empty.
+func tell(ctx context.Context, s streams, dir string, orders int64) error {
 	line := func(format string, args ...any) { _, _ = fmt.Fprintf(s.out, format+"\n", args...) }
 	acks, err := openPromises(dir)
 	if err != nil {
@@ -45,7 +45,7 @@ func tell(ctx context.Context, s streams, dir string) error {
 	line("An order shop that survives kill -9. Its journal: %s", dir)
 	line("")
 	line("1. A process takes orders, and acknowledges each one that is durable.")
-	l, err := takeAndDie(ctx, s, dir, acks)
+	l, err := takeAndDie(ctx, s, dir, orders, acks)
 	if err != nil {
 		return err
 	}
@@ -58,14 +58,14 @@ func tell(ctx context.Context, s streams, dir string) error {
 	line("   All %s acknowledged events are in the journal, byte for byte.", screen.Count(int64(len(acks.all))))
 
 	line("3. Another process goes on.")
-	live, err := recoverAndFinish(ctx, s, line, dir)
+	live, err := recoverAndFinish(ctx, s, line, dir, orders)
 	if err != nil {
 		return err
 	}
 
 	line("4. Is the log the truth?")
 	start := time.Now()
-	replayed, _, err := prove(dir, storyOrders, defaultSeed)
+	replayed, _, err := prove(dir, orders, defaultSeed)
 	if err != nil {
 		return err
 	}
@@ -86,19 +86,19 @@ func tell(ctx context.Context, s streams, dir string) error {
 }
 
 // takeAndDie has a child take orders and kills it somewhere in the middle.
-func takeAndDie(ctx context.Context, s streams, dir string, acks *promises) (life, error) {
+func takeAndDie(ctx context.Context, s streams, dir string, orders int64, acks *promises) (life, error) {
 	o := childOptions{
-		dir: dir, orders: storyOrders, seed: defaultSeed, durability: modeGroup, segmentBytes: runSegmentBytes, window: storyWindow,
+		dir: dir, orders: orders, seed: defaultSeed, durability: modeGroup, segmentBytes: runSegmentBytes, window: storyWindow,
 	}
-	at := storyOrders*4/10 + rand.Int64N(storyOrders*2/10)
-	bar := s.progress(screen.ProgressOptions{Label: "   taking", Unit: "orders", Total: storyOrders})
+	at := orders*4/10 + rand.Int64N(orders*2/10)
+	bar := s.progress(screen.ProgressOptions{Label: "   taking", Unit: "orders", Total: orders})
 	defer bar.End()
 	return liveAndDie(ctx, o, killPlan{afterOrders: at}, acks, bar.Set)
 }
 
 // recoverAndFinish opens what the child left, takes the rest of the orders, and returns the figures of
 // the live shop.
-func recoverAndFinish(ctx context.Context, s streams, line func(string, ...any), dir string) (m shop.Summary, err error) {
+func recoverAndFinish(ctx context.Context, s streams, line func(string, ...any), dir string, orders int64) (m shop.Summary, err error) {
 	a := newApp()
 	start := time.Now()
 	eng, err := headrace.Open(dir, a.topology, engineOptions(modeGroup, runSegmentBytes))
@@ -110,9 +110,9 @@ func recoverAndFinish(ctx context.Context, s streams, line func(string, ...any),
 		screen.Count(eng.Written()), millis(time.Since(start)), screen.Count(at.Orders()))
 	source := shop.NewGenerator(defaultSeed, 0)
 	if err = at.Resume(source); err == nil {
-		bar := s.progress(screen.ProgressOptions{Label: "   taking", Unit: "orders", Total: storyOrders, Start: at.Orders()})
+		bar := s.progress(screen.ProgressOptions{Label: "   taking", Unit: "orders", Total: orders, Start: at.Orders()})
 		taken := at.Orders()
-		work := taking{source: source, orders: storyOrders, taken: func(*shop.Order, int64) error {
+		work := taking{source: source, orders: orders, taken: func(*shop.Order, int64) error {
 			taken++
 			bar.Set(taken)
 			return nil
@@ -127,7 +127,7 @@ func recoverAndFinish(ctx context.Context, s streams, line func(string, ...any),
 	if err != nil {
 		return m, err
 	}
-	line("   Took the remaining %s.", screen.Count(storyOrders-at.Orders()))
+	line("   Took the remaining %s.", screen.Count(orders-at.Orders()))
 	m = a.summary(log)
 	return m, storeSummary(dir, m)
 }

@@ -18,7 +18,7 @@ const (
 	maxCycles     = 1_000_000
 
 	tortureSegmentBytes  = 1 << 20 // so that many a kill falls on the change from one to the next
-	tortureRatePerSecond = 20_000  // so that the journal does not outgrow its use
+	tortureRatePerSecond = 15_000  // so that the journal does not outgrow its use
 	tortureWindow        = 256
 	tortureLastOrders    = 500 // taken in peace, at the end
 
@@ -146,9 +146,9 @@ func (c *campaign) plan() killPlan {
 	case 0:
 		return killPlan{afterStart: upTo(c.opens + c.opens/4)} // most of them while it recovers
 	case 1:
-		return killPlan{afterOpen: upTo(30 * time.Millisecond)}
+		return killPlan{afterOpen: upTo(15 * time.Millisecond)}
 	}
-	return killPlan{afterOrders: 1 + c.rng.Int64N(800)}
+	return killPlan{afterOrders: 1 + c.rng.Int64N(300)}
 }
 
 func (c *campaign) child(orders int64) childOptions {
