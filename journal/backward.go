@@ -12,13 +12,6 @@ import (
 // stretchBytes is about how long a stretch is; a single record may make it longer.
 const stretchBytes = 64 << 10
 
-// place is where a reader can begin inside a segment.
-type place struct {
-	sequence int64 // of the next event or void at or after offset
-	time     int64 // of the record at offset
-	offset   int64
-}
-
 // ReadBackward delivers the records before the place at which the reader stands, the last one
 // first, down to the oldest; the sequence of the reader goes back with them, so that Read goes
 // on from there forwards, and ReadBackward, after an ErrStop, further back. The gate, Until,
@@ -117,10 +110,19 @@ func (b *backward) segment() (err error) {
 	return nil
 }
 
-// places returns where the stretches of the current segment begin, up to the one with next-1.
-// Everything before it is verified on the way.
+// places returns where the stretches of the current segment begin, up to the one with next-1: by
+// its index, or by one pass over it.
 func (b *backward) places(end int64) (places []place, err error) {
 	seg := b.r.seg
+	if v, sl, ok := findIndex(seg.mem, &seg.hdr, end, &b.r.tail); ok && v.len() > 0 && v.at(0).offset == recordsOffset {
+		for i := range v.len() {
+			if p := v.at(i); p.sequence < b.next {
+				places = append(places, p)
+			}
+		}
+		b.reached = sl.lastSequence + 1
+		return places, nil
+	}
 	p := place{sequence: seg.hdr.first, time: minTime, offset: recordsOffset}
 	mark := int64(0)
 	for p.offset < end && p.sequence < b.next {

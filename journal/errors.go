@@ -67,6 +67,8 @@ var (
 	ErrSize = errors.New("wrong file size")
 	// ErrSeal reports a missing or contradictory seal of a segment that has a successor.
 	ErrSeal = errors.New("bad seal")
+	// ErrIndex reports an index of a segment that does not describe it.
+	ErrIndex = errors.New("bad index")
 	// ErrForeign reports a segment of another journal.
 	ErrForeign = errors.New("segment of another journal")
 	// ErrLookAhead reports a damaged place behind which there are more pretended records than

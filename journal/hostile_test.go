@@ -252,7 +252,7 @@ func TestFormat_Golden(t *testing.T) {
 	names := st.segments()
 	require.Len(t, names, 2)
 	for _, name := range names {
-		path := filepath.Join("testdata", "v1", filepath.Base(name))
+		path := filepath.Join("testdata", "v1-index", filepath.Base(name))
 		b := bytes.Clone(st.nodes[name].bytes())
 		if os.Getenv("HEADRACE_GOLDEN") == "write" {
 			require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
@@ -264,11 +264,28 @@ func TestFormat_Golden(t *testing.T) {
 		clear(want[ctlPair0 : ctlPair1+32])
 		require.True(t, bytes.Equal(want, b), "%s differs from what version 1 wrote", path)
 	}
-	rep, err := Verify(filepath.Join("testdata", "v1"), VerifyOptions{})
+	// v1 was written before segments had an index.
+	for dir, records := range map[string]int64{"v1": 9, "v1-index": 10} {
+		rep, err := Verify(filepath.Join("testdata", dir), VerifyOptions{})
+		require.NoError(t, err)
+		require.EqualValues(t, 7, rep.Last)
+		require.EqualValues(t, 7, rep.Durable)
+		require.EqualValues(t, records, rep.Records, "seven events and voids, a checkpoint, an index but in v1, a seal")
+		r, err := OpenReader(filepath.Join("testdata", dir), 6, ReaderOptions{})
+		require.NoError(t, err)
+		require.Equal(t, []int64{6, 7}, sequences(t, r.Read))
+		require.Equal(t, []int64{7, 6, 5, 4, 3, 2, 1}, sequences(t, r.ReadBackward))
+		require.NoError(t, r.Close())
+	}
+	// It opens for writing too, and goes on.
+	dir := t.TempDir()
+	require.NoError(t, os.CopyFS(dir, os.DirFS(filepath.Join("testdata", "v1"))))
+	j, err := Open(dir, Options{SegmentBytes: MinSegmentBytes})
 	require.NoError(t, err)
-	require.EqualValues(t, 7, rep.Last)
-	require.EqualValues(t, 7, rep.Durable)
-	require.EqualValues(t, 9, rep.Records, "seven events and voids, a checkpoint, a seal")
+	seq, err := j.Append(Entry{Type: 6})
+	require.NoError(t, err)
+	require.EqualValues(t, 8, seq)
+	require.NoError(t, j.Close())
 }
 
 func FuzzRecord(f *testing.F) {

@@ -211,6 +211,9 @@ func (j *Journal) recover(s *survey) error {
 		return errors.Join(err, active.release())
 	}
 	j.w.attach(active)
+	if tail != nil && !tail.sealed {
+		j.w.index = tail.scan.index
+	}
 	j.w.seq = last
 	j.w.stagedBytes = 0
 	j.live = append(j.live, active)

@@ -33,11 +33,15 @@ func (r *Reader) enter() (ok bool, err error) {
 		}
 		return false, fmt.Errorf("%w: %d, the first is %d", ErrOutOfRange, r.next, r.ids[0].first)
 	}
-	if r.timed {
+	timed := r.timed
+	if timed {
 		i = r.findTime(r.ids[:i+1])
 		r.next, r.timed = r.ids[i].first, false
 	}
 	want := r.next
+	if timed {
+		want = minTime
+	}
 	s := r.ids[i]
 	r.ids = r.ids[i+1:]
 	if err := r.mapSegment(s); err != nil {
@@ -45,8 +49,13 @@ func (r *Reader) enter() (ok bool, err error) {
 	}
 	r.off, r.time, r.atSeal = recordsOffset, 0, false
 	if r.seg.hdr.first < want {
-		// Scan to the place: everything on the way is verified too, and not delivered.
+		// From the nearest place that the index knows, else from the start: everything on
+		// the way is verified too, and not delivered.
 		r.next = r.seg.hdr.first
+		return true, r.jump(want)
+	}
+	if timed {
+		return true, r.jump(minTime)
 	}
 	return true, nil
 }

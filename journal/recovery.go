@@ -279,7 +279,7 @@ func (s *survey) change(seg *found, f func(fl file) error) (err error) {
 // behind that, and the size that a header claims is no reason to fill a disk.
 func (s *survey) extend(seg *found) error {
 	err := s.change(seg, func(f file) error {
-		if err := f.allocate(seg.end + sealRecordBytes); err != nil {
+		if err := f.allocate(min(seg.hdr.size, seg.end+seg.scan.index.recordBytes()+sealRecordBytes)); err != nil {
 			return err
 		}
 		return f.extend(seg.hdr.size)
@@ -310,21 +310,33 @@ func (s *survey) zeroTail(seg *found) error {
 	})
 }
 
-// sealAt writes a seal at the segment's good end, in one piece: readers do not look there yet.
+// sealAt writes index and seal at the segment's good end, in one piece: readers do not look there
+// yet. A crash that leaves the index alone leaves a good record, which the next seal points at.
 func (s *survey) sealAt(seg *found, flags uint32) error {
 	if seg.end+sealRecordBytes > seg.hdr.size {
 		return corrupt(seg, seg.end, seg.lastKnown+1, fmt.Errorf("%w: no room", ErrSeal))
 	}
 	var t frameTail
-	rec := make([]byte, sealRecordBytes)
-	sl := seal{flags: flags, lastSequence: seg.lastKnown, lastTime: seg.lastTime}
-	le.PutUint64(rec, putSeal(rec, seg.end, seg.hdr.salt, &sl, seg.lastKnown-lagUnknown, &t))
+	sl := seal{flags: flags, lastSequence: seg.lastKnown, lastTime: seg.lastTime, indexOffset: uint64(seg.scan.indexAt)}
+	unknown := seg.lastKnown - lagUnknown
+	index := &seg.scan.index
+	indexBytes := index.recordBytes()
+	if seg.scan.indexAt > 0 || len(index.places) == 0 || seg.end+indexBytes+sealRecordBytes > seg.hdr.size {
+		indexBytes = 0
+	}
+	rec := make([]byte, indexBytes+sealRecordBytes)
+	if indexBytes > 0 {
+		sl.indexOffset = uint64(seg.end)
+		le.PutUint64(rec, index.put(rec[:indexBytes], seg.end, seg.hdr.salt, seg.lastKnown, seg.lastTime, unknown, &t))
+	}
+	at := seg.end + indexBytes
+	le.PutUint64(rec[indexBytes:], putSeal(rec[indexBytes:], at, seg.hdr.salt, &sl, unknown, &t))
 	err := s.change(seg, func(f file) error {
 		_, err := f.WriteAt(rec, seg.end)
 		return err
 	})
 	if err == nil {
-		seg.end += sealRecordBytes
+		seg.end += int64(len(rec))
 		seg.sealed, seg.reseal = true, false
 	}
 	return err

@@ -13,7 +13,9 @@ type scan struct {
 	events  int64 // good ones that advance the sequence
 	sealed  bool
 	seal    seal
-	cause   error // why it stopped, ErrHole at a zero length; nil after a seal
+	index   sampler // places of the good records
+	indexAt int64   // the last good record, if it is an index
+	cause   error   // why it stopped, ErrHole at a zero length; nil after a seal
 }
 
 // scanSegment reads records from m, which holds the segment's first bytes, until the seal, the
@@ -25,6 +27,7 @@ func scanSegment(m []byte, h *header, stop int64, prevTime int64) (s scan) {
 	batch := int64(0) // records of the unfinished batch
 	batchEvents := int64(0)
 	now := prevTime
+	s.index.reset(h.size)
 	for {
 		f, body, next, err := readFrame(m, s.at, stop, h.salt, &t)
 		if err == nil {
@@ -37,9 +40,19 @@ func scanSegment(m []byte, h *header, stop int64, prevTime int64) (s scan) {
 				err = fmt.Errorf("%w: last sequence %d", ErrSeal, s.seal.lastSequence)
 			}
 		}
+		if err == nil && f.kind == KindIndex {
+			err = checkIndex(m, h, body, s.at, &t)
+		}
 		if err != nil {
 			s.cause = err
+			s.index.cut(s.end)
+			if s.indexAt >= s.end {
+				s.indexAt = 0
+			}
 			return s
+		}
+		if s.at >= s.index.mark && f.kind <= KindCheckpoint {
+			s.index.note(s.at, s.atSeq, f.time)
 		}
 		now = f.time
 		if f.kind.advances() {
@@ -47,6 +60,10 @@ func scanSegment(m []byte, h *header, stop int64, prevTime int64) (s scan) {
 			batchEvents++
 		}
 		batch++
+		s.indexAt = 0
+		if f.kind == KindIndex {
+			s.indexAt = s.at
+		}
 		s.at = next
 		if f.flags&FlagBatch != 0 {
 			continue
@@ -57,6 +74,7 @@ func scanSegment(m []byte, h *header, stop int64, prevTime int64) (s scan) {
 		batch, batchEvents = 0, 0
 		if f.kind == KindSeal {
 			s.sealed = true
+			s.index = sampler{} // it is on disk, or nobody asks
 			return s
 		}
 	}

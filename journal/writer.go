@@ -29,6 +29,7 @@ type writer struct {
 	lastOf      []int64    // their last sequences
 
 	batch batch
+	index sampler // of the active segment
 	tail  frameTail
 }
 
@@ -49,6 +50,7 @@ func (w *writer) attach(s *segment) {
 	w.seg, w.mem, w.limit = s, s.mem, s.limit
 	w.touchLimit = s.touched.Load()
 	w.kick = w.off
+	w.index.reset(s.hdr.size)
 }
 
 // inLive tells whether the active segment has been published to the syncer.
@@ -134,6 +136,7 @@ func (j *Journal) CancelBatch() {
 			return nil
 		})
 		w.off, w.seq, w.time, w.stagedBytes = b.start, b.seq, b.time, b.bytes
+		w.index.cut(b.start)
 	}
 	w.batch = batch{}
 }
@@ -226,6 +229,9 @@ func (j *Journal) put(e *Entry, kind Kind, size int64) int64 {
 		e.Time = w.time
 	}
 	seq := w.seq
+	if off >= w.index.mark {
+		w.index.note(off, seq+1, e.Time)
+	}
 	if kind != KindCheckpoint {
 		seq++
 	}
@@ -341,24 +347,36 @@ func (j *Journal) roll() error {
 		return fmt.Errorf("journal: roll over: %w", err)
 	}
 	full := w.seg
-	if err := full.touchTo(w.off + sealRecordBytes); err != nil {
+	indexBytes := w.index.recordBytes()
+	sl := seal{lastSequence: w.seq, lastTime: w.time, indexOffset: uint64(w.off)}
+	if w.off+indexBytes+sealRecordBytes > full.hdr.size {
+		// A crash left an index where a seal should have followed, and used up the room.
+		indexBytes, sl.indexOffset = 0, 0
+	}
+	end := w.off + indexBytes + sealRecordBytes
+	if err := full.touchTo(end); err != nil {
 		j.fail(err)
 		return err
 	}
 	if err := guard(full.name, full.mem, func() error {
-		sl := seal{lastSequence: w.seq, lastTime: w.time}
-		rec := full.mem[w.off : w.off+sealRecordBytes]
-		first := putSeal(rec, w.off, full.hdr.salt, &sl, j.Durable(), &w.tail)
-		release64(full.mem, w.off, first)
+		// The word behind the seal was zeroed with the file; the one behind the index is the
+		// seal's, stored last of all.
+		at := w.off + indexBytes
+		sealWord := putSeal(full.mem[at:end], at, full.hdr.salt, &sl, j.Durable(), &w.tail)
+		if indexBytes > 0 {
+			word := w.index.put(full.mem[w.off:at], w.off, full.hdr.salt, w.seq, w.time, j.Durable(), &w.tail)
+			release64(full.mem, w.off, word)
+		}
+		release64(full.mem, at, sealWord)
 		return nil
 	}); err != nil {
 		j.fail(err)
 		return err
 	}
 	w.pending = append(w.pending, full)
-	w.sealedAt = append(w.sealedAt, w.off+sealRecordBytes)
+	w.sealedAt = append(w.sealedAt, end)
 	w.lastOf = append(w.lastOf, w.seq)
-	w.stagedBytes += sealRecordBytes
+	w.stagedBytes += end - w.off
 	w.staged = true
 	w.off = recordsOffset
 	w.attach(next)
