@@ -2,32 +2,58 @@ package ring
 
 import "github.com/smartystreets-prototypes/go-disruptor"
 
-// A barrier is disruptor.Barrier: Load returns the sequence up to which a consumer may read. Behind
-// consumers it is the least of their cursors; at the head of the graph it is the ring's cursor,
-// which for a single producer is a disruptor.Cursor too.
-func newBarrier(s *sequencer, after []*Consumer) disruptor.Barrier {
-	if len(after) > 0 {
+// A link is what one consumer comes after, and the barrier that follows from it. It never changes;
+// where the graph does, the consumer gets a new one.
+type link struct {
+	after   []*Consumer
+	barrier disruptor.Barrier
+}
+
+// newLink makes a link for c. The barrier is a
+// disruptor.Barrier: Load returns the sequence up to which the consumer may read. Behind consumers
+// it is the least of their cursors; at the head of the graph it is the ring's cursor, which for
+// a single producer is a disruptor.Cursor too.
+func newLink(c *Consumer, after []*Consumer) *link {
+	k := &link{after: after}
+	switch {
+	case len(after) > 0:
 		cursors := make([]*disruptor.Cursor, len(after))
 		for i, c := range after {
 			cursors[i] = &c.cursor
 		}
-		return disruptor.NewCompositeBarrier(cursors...)
+		k.barrier = disruptor.NewCompositeBarrier(cursors...)
+	case c.seq.multi:
+		k.barrier = &markBarrier{consumer: c, seen: unseen}
+	default:
+		k.barrier = &c.seq.cursor
 	}
-	if s.multi {
-		return &markBarrier{seq: s, seen: s.first - 1}
-	}
-	return &s.cursor
+	return k
 }
+
+// upstream is the barrier of a consumer whose link may be exchanged. No exchange makes Load return
+// less than before: what a leaving consumer is replaced by is ahead of it.
+type upstream struct{ c *Consumer }
+
+func (u upstream) Load() int64 { return u.c.link.Load().barrier.Load() }
 
 // markBarrier finds the ring's cursor for one consumer among the marks of many producers. It
 // never looks at the claim word, which the producers fight for, and goes on where it stopped.
 // Load belongs to the consumer's goroutine.
+//
+// It begins at the consumer's cursor, as that is at the first Load. Whoever exchanges a link cannot
+// tell it: the consumer may move on before the new link is in place, producers use the slots
+// behind it again, and a scan that begins there finds nothing for ever.
 type markBarrier struct {
-	seq  *sequencer
-	seen int64 // everything up to it is published
+	consumer *Consumer
+	seen     int64 // everything up to it is published
 }
 
+const unseen = -1
+
 func (b *markBarrier) Load() int64 {
-	b.seen = b.seq.scan(b.seen)
+	if b.seen == unseen {
+		b.seen = b.consumer.cursor.Load()
+	}
+	b.seen = b.consumer.seq.scan(b.seen)
 	return b.seen
 }

@@ -183,13 +183,20 @@ func BenchmarkClaimPublish(b *testing.B) {
 
 // consumerForTest gates the ring on a consumer that nobody runs.
 func consumerForTest(r *Ring[int64]) *Consumer {
-	c := &Consumer{seq: r.seq, name: "manual"}
-	c.cursor.Store(r.seq.first - 1)
-	c.gate.init(false)
-	all := []*Consumer{c}
-	r.seq.gating.Store(&all)
-	r.seq.everybody.Store(&all)
+	c, err := r.add("manual", ConsumerOptions{})
+	if err != nil {
+		panic(err)
+	}
+	r.startManually()
 	return c
+}
+
+// startManually lets producers gate on consumers that the test moves itself.
+func (r *Ring[T]) startManually() {
+	for _, c := range r.consumers {
+		r.launch(c)
+	}
+	r.seq.gating.Store(newGatingSet(r.consumers, r.seq.first-1))
 }
 
 // BenchmarkRoundTrip sends an event through one ring and back through another.

@@ -2,8 +2,6 @@ package ring
 
 import (
 	"context"
-	"runtime"
-	"runtime/debug"
 	"sync/atomic"
 
 	"github.com/smartystreets-prototypes/go-disruptor"
@@ -18,8 +16,13 @@ import (
 // them if nothing else reads them at that time; the slice is valid until it returns, or until the
 // events are released. A batch that a producer published may come in more than one span.
 //
-// An error, a panic or a runtime.Goexit halts the ring; see ConsumerError. HandleSpan is called
-// from one goroutine, the consumer's own, in sequence order, each event once.
+// An error, a panic or a runtime.Goexit halts the ring, unless ConsumerOptions.OnError says
+// otherwise; see ConsumerError. HandleSpan is called from one goroutine, the consumer's own (after a
+// Goexit that ErrorPolicy passes over, a new one), in sequence order, each event once, or again
+// after a retry or a Rewind. Aborted events are left out: spans end before them.
+//
+// A handler may have more methods: StartHandler, BatchHandler, AbortHandler, StopHandler,
+// ParkHandler.
 //
 // From inside HandleSpan, Close fences the producers and returns ErrWouldDeadlock at once, while
 // the ring goes on draining; Claim returns ErrWouldDeadlock when only the handler's own return
@@ -37,10 +40,11 @@ func (f HandlerFunc[T]) HandleSpan(first int64, span []T) error { return f(first
 // Consumer is a named place in the graph of a ring's consumers. Its methods may be called from
 // any goroutine, except Release, and do not allocate.
 type Consumer struct {
-	seq   *sequencer
-	name  string
-	after []*Consumer
-	_     cpu.Pad
+	seq    *sequencer
+	name   string
+	parked any  // *parking[T], nil for pollers
+	polled bool // it has no goroutine
+	_      cpu.Pad
 
 	// cursor is stored by the consumer's goroutine, each time with a full fence. Everything up to
 	// it is handled.
@@ -50,10 +54,22 @@ type Consumer struct {
 	gate gate // for cursor
 	_    cpu.Pad
 
-	spanEnd   int64        // last sequence of the span that the handler is in; its goroutine's own
-	goroutine atomic.Int64 // id, 0 while it does not run
-	stopped   atomic.Bool  // cursor moves no more
-	complete  atomic.Bool  // and it is at the last sequence of a closed ring
+	// Seldom written.
+	link      atomic.Pointer[link] // what the consumer comes after
+	leaveAt   atomic.Int64         // it leaves the graph once its cursor is here or past it
+	goroutine atomic.Int64         // id, 0 while it does not run
+	launched  atomic.Bool          // it is one of those that the ring waits for
+	stopped   atomic.Bool          // cursor moves no more
+	complete  atomic.Bool          // and it is at the last sequence of a closed ring
+	left      atomic.Bool          // and it is not in the graph any more
+	gone      chan struct{}        // closed after stopped is set
+
+	counts                         counts
+	skipped, parkedEvents, retries atomic.Int64 // for Stats
+	_                              cpu.Pad
+
+	spanEnd int64 // last sequence of the span that the handler is in; its goroutine's own
+	_       cpu.Pad
 }
 
 // Name returns the name given to Ring.Consume.
@@ -69,8 +85,8 @@ func (c *Consumer) Lag() int64 {
 }
 
 // WaitFor blocks until the consumer has handled seq. It returns ctx.Err() when ctx ends first;
-// when the consumer has stopped below seq, ErrClosed, or ErrHalted wrapping the *ConsumerError that
-// was the cause; ErrWouldDeadlock from inside a handler that seq cannot be handled without.
+// when the consumer has stopped below seq, ErrLeft, ErrClosed, or ErrHalted wrapping the *ConsumerError
+// that was the cause; ErrWouldDeadlock from inside a handler that seq cannot be handled without.
 // Before Start it waits for the start.
 func (c *Consumer) WaitFor(ctx context.Context, seq int64) error {
 	if c.cursor.Load() >= seq {
@@ -95,6 +111,9 @@ func (c *Consumer) WaitFor(ctx context.Context, seq int64) error {
 	if c.cursor.Load() >= seq { // stopped is stored after the last move of cursor
 		return nil
 	}
+	if c.left.Load() {
+		return ErrLeft
+	}
 	return c.seq.stopError()
 }
 
@@ -103,7 +122,7 @@ func (c *Consumer) reaches(d *Consumer) bool {
 	if c == d {
 		return true
 	}
-	for _, up := range d.after {
+	for _, up := range d.after() {
 		if c.reaches(up) {
 			return true
 		}
@@ -116,128 +135,18 @@ func (c *Consumer) reaches(d *Consumer) bool {
 // by the handler, for an event of the span that it is in; other sequences are ignored.
 func (c *Consumer) Release(seq int64) {
 	if seq > c.cursor.Load() && seq <= c.spanEnd {
-		c.cursor.Store(seq)
-		c.gate.notify(seq)
+		c.progress(seq)
 	}
 }
 
-// loop is a consumer at work: what disruptor.Reader calls, on the consumer's goroutine.
-//
-// Reader loads the barrier, calls Consume for what is new, then stores the cursor at the end of
-// it; when there is nothing it calls Idle. So the wake-ups that belong to Reader's own store are
-// made up for at the beginning of the next call, and a loop that must stop without moving the
-// cursor leaves with runtime.Goexit.
-type loop[T any] struct {
-	*Consumer
-	ring     *Ring[T]
-	handler  Handler[T]
-	maxBatch int64
-	wait     WaitStrategy
-	upstream disruptor.Barrier
-	reader   *disruptor.DefaultReader
-	parker   *parker
-	chase    chase
+// progress moves the cursor to seq, which is not below it.
+func (c *Consumer) progress(seq int64) {
+	c.cursor.Store(seq)
+	c.gate.notify(seq)
 }
 
-func (l *loop[T]) run() {
-	defer l.ring.consumerStopped(l.Consumer)
-	l.goroutine.Store(goroutineID())
-	l.reader.Read()
-}
+// after returns the consumers that c comes after now.
+func (c *Consumer) after() []*Consumer { return c.link.Load().after }
 
-// Consume hands [lo, hi] to the handler in spans. Of the last span the cursor is left to Reader.
-func (l *loop[T]) Consume(lo, hi int64) {
-	l.gate.notify(lo - 1)
-	slots := l.ring.slots
-	for {
-		if l.seq.halted() {
-			runtime.Goexit()
-		}
-		at := int(lo & int64(len(slots)-1))
-		n := int(min(hi-lo+1, l.maxBatch, int64(len(slots)-at)))
-		end := lo + int64(n) - 1
-		l.spanEnd = end
-		l.handle(lo, slots[at:at+n:at+n])
-		l.spanEnd = 0
-		if end == hi {
-			return
-		}
-		l.cursor.Store(end)
-		l.gate.notify(end)
-		lo = end + 1
-	}
-}
-
-// handle calls the handler and does not return if it fails.
-func (l *loop[T]) handle(first int64, span []T) {
-	if stack, err := l.call(first, span); err != nil {
-		l.ring.fail(&ConsumerError{Consumer: l.name, Sequence: first, Err: err, Stack: stack})
-		runtime.Goexit()
-	}
-}
-
-func (l *loop[T]) call(first int64, span []T) (stack []byte, err error) {
-	returned := false
-	defer func() {
-		if returned {
-			return
-		}
-		if v := recover(); v != nil {
-			stack, err = debug.Stack(), &PanicError{Value: v}
-			return
-		}
-		// The goroutine is ending, and nothing after this function runs.
-		l.ring.fail(&ConsumerError{Consumer: l.name, Sequence: first, Err: ErrGoexit})
-	}()
-	err = l.handler.HandleSpan(first, span)
-	returned = true
-	return nil, err
-}
-
-// Gate is never called, because Reader is given the consumer's own cursor as the written one; it
-// is here for the interface.
-func (l *loop[T]) Gate(count int64) { l.Idle(count) }
-
-// Idle returns when there is something to read, or when the ring is closed and nothing is left.
-func (l *loop[T]) Idle(int64) {
-	cursor := l.cursor.Load()
-	l.gate.notify(cursor)
-	next := cursor + 1
-	l.chase.rest(cursor)
-	w := l.wait.begin()
-	for l.upstream.Load() < next {
-		if l.seq.state.Load() != 0 {
-			if l.seq.drained(cursor) {
-				l.complete.Store(true)
-				_ = l.reader.Close() // nothing can come any more: Reader ends by itself
-				break
-			}
-			if l.seq.halted() {
-				w.end()
-				runtime.Goexit()
-			}
-		}
-		if !w.step() {
-			l.park(next)
-		}
-	}
-	w.end()
-}
-
-// park blocks at one cursor that is short of next: the ring's, or that of the first consumer that
-// holds this one back. It must look at that cursor alone once the gate is armed. Were it to look
-// at the least of several, the one it parks at could pass next before the gate is armed, another
-// still be short, and nobody would ever wake it here.
-func (l *loop[T]) park(next int64) {
-	stop := func() bool { return l.seq.halted() || l.seq.drained(next-1) }
-	if len(l.after) == 0 {
-		l.seq.published.park(l.parker, next, func() bool { return l.upstream.Load() >= next || stop() }, nil)
-		return
-	}
-	for _, c := range l.after {
-		if c.cursor.Load() < next {
-			c.gate.park(l.parker, next, func() bool { return c.cursor.Load() >= next || stop() }, nil)
-			return
-		}
-	}
-}
+// leaving tells whether c has to leave, its cursor being where it is.
+func (c *Consumer) leaving(cursor int64) bool { return c.leaveAt.Load() <= cursor }

@@ -25,9 +25,28 @@ var (
 	ErrNoConsumers = errors.New("ring: no consumers")
 	// ErrWouldDeadlock: a handler called something that waits for the handler's own return.
 	ErrWouldDeadlock = errors.New("ring: the handler would wait for itself")
+	// ErrLeft: the consumer has left the ring.
+	ErrLeft = errors.New("ring: consumer has left")
+	// ErrLastConsumer: the only consumer cannot leave; nothing would ever free a slot.
+	ErrLastConsumer = errors.New("ring: the last consumer cannot leave")
+	// ErrRewindRange: a handler asked for a Rewind to an event that is released or not of its span.
+	ErrRewindRange = errors.New("ring: rewind out of range")
+	// ErrParkedFull: a handler failed on more events than ErrorPolicy.MaxParked allows to park.
+	ErrParkedFull = errors.New("ring: too many parked events")
 	// ErrGoexit: a handler ended its goroutine with runtime.Goexit.
 	ErrGoexit = errors.New("ring: handler called runtime.Goexit")
 )
+
+// GoneError reports a consumer that cannot begin at From, because producers may be overwriting the
+// event. Nothing was changed.
+type GoneError struct {
+	From   int64 // ConsumerOptions.From
+	Oldest int64 // about the least sequence that could be had instead; it grows all the time
+}
+
+func (e *GoneError) Error() string {
+	return fmt.Sprintf("ring: sequence %d is not in the ring any more; the oldest is about %d", e.From, e.Oldest)
+}
 
 // OptionError reports one field of Options or ConsumerOptions, or one argument, that is out of
 // range.
@@ -42,10 +61,13 @@ func optionError(field, format string, args ...any) error {
 	return &OptionError{Field: field, Reason: fmt.Sprintf(format, args...)}
 }
 
-// ConsumerError reports the handler that failed, and with it the ring.
+// ConsumerError reports a handler that failed on [Sequence, Last] for good: what its ErrorPolicy
+// allowed was tried before. Unless the policy goes on, the ring has failed with it.
 type ConsumerError struct {
 	Consumer string // name of the consumer
-	Sequence int64  // first event of the span that the handler failed on
+	Sequence int64  // first event that the handler failed on; see ErrorPolicy
+	Last     int64  // last of them, >= Sequence
+	Attempts int    // how often it failed on Sequence
 	Err      error  // what it returned; *PanicError if it panicked; ErrGoexit
 	Stack    []byte // the stack of a panic; nil otherwise
 }

@@ -1,19 +1,205 @@
 package ring
 
-import "slices"
+import (
+	"slices"
 
-// register puts a consumer behind those of after. Because they exist already, there is no cycle.
-func (r *Ring[T]) register(c *Consumer, l *loop[T]) {
-	r.consumers = append(r.consumers, c)
+	"github.com/smartystreets-prototypes/go-disruptor"
+)
+
+// Consume adds a consumer that hands the events to h. It must be called before Start; Join does
+// the same later. name must be non-empty and unique in the ring. The error joins an *OptionError for
+// each fault, or is ErrStarted, or ErrClosed.
+func (r *Ring[T]) Consume(name string, h Handler[T], o ConsumerOptions) (*Consumer, error) {
+	if err := r.validate(name, h, o); err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c, err := r.addBeforeStart(name, o)
+	if err != nil {
+		return nil, err
+	}
+	l := r.newLoop(c, h, o)
 	r.loops = append(r.loops, l)
+	return c, nil
 }
 
-// leaves returns the consumers with nobody after them. To gate on them is to gate on all: a
-// consumer's cursor is never past those that it comes after.
+// Start starts the consumers, each on a goroutine of its own. Events published before it wait in
+// the ring. The errors are ErrNoConsumers, ErrStarted, and ErrClosed or ErrHalted for a ring that
+// was stopped before it began.
+func (r *Ring[T]) Start() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.started:
+		return ErrStarted
+	case r.ended:
+		return r.seq.stopError()
+	case len(r.consumers) == 0:
+		return ErrNoConsumers
+	}
+	r.started = true
+	for _, c := range r.consumers {
+		r.launch(c)
+	}
+	r.seq.gating.Store(newGatingSet(r.consumers, r.seq.first-1))
+	for _, l := range r.loops {
+		go l.run()
+	}
+	r.loops = nil
+	r.seq.changed.wakeAll()
+	return nil
+}
+
+func (r *Ring[T]) validate(name string, h Handler[T], o ConsumerOptions) error {
+	if f, ok := h.(HandlerFunc[T]); h == nil || ok && f == nil {
+		return optionError("Handler", "consumer %q has none", name)
+	}
+	return r.validatePlace(name, o)
+}
+
+func (r *Ring[T]) validatePlace(name string, o ConsumerOptions) error {
+	if name == "" {
+		return optionError("Name", "a consumer needs a name")
+	}
+	return o.validate(r.seq)
+}
+
+// addBeforeStart puts a consumer into the graph of a ring that has not started. r.mu is held.
+func (r *Ring[T]) addBeforeStart(name string, o ConsumerOptions) (*Consumer, error) {
+	if r.started {
+		return nil, ErrStarted
+	}
+	if r.ended || r.seq.stopping() {
+		return nil, r.seq.stopError()
+	}
+	if o.From == 0 {
+		o.From = r.seq.first
+	}
+	return r.add(name, o)
+}
+
+// add puts a consumer into the graph, with its cursor before From, or where those that it comes
+// after are now. Because they exist already, there is no cycle. r.mu is held.
+func (r *Ring[T]) add(name string, o ConsumerOptions) (*Consumer, error) {
+	for _, c := range r.consumers {
+		if c.name == name {
+			return nil, optionError("Name", "there is a consumer %q already", name)
+		}
+	}
+	after := distinct(o.After)
+	for _, c := range after {
+		if c.left.Load() {
+			return nil, optionError("After", "consumer %q has left", c.name)
+		}
+	}
+	c := &Consumer{seq: r.seq, name: name, gone: make(chan struct{})}
+	cursor := r.seq.reached(after)
+	switch {
+	case o.From == 0:
+	case o.From > cursor+1:
+		return nil, optionError("From", "%d is past %d, the next event there", o.From, cursor+1)
+	case o.From < r.seq.first:
+		return nil, optionError("From", "%d is before the first sequence, %d", o.From, r.seq.first)
+	default:
+		cursor = o.From - 1
+	}
+	if oldest := r.seq.claimed() - r.seq.slots; o.From > 0 && cursor < oldest {
+		return nil, &GoneError{From: o.From, Oldest: oldest + 1}
+	}
+	c.cursor.Store(cursor)
+	c.leaveAt.Store(never)
+	c.gate.init(false)
+	c.link.Store(newLink(c, after))
+	r.consumers = append(r.consumers, c)
+	return c, nil
+}
+
+// reached returns how far a consumer behind after, or at the head of the graph, could be.
+func (s *sequencer) reached(after []*Consumer) int64 {
+	if len(after) == 0 {
+		return s.highest()
+	}
+	least := int64(never)
+	for _, c := range after {
+		least = min(least, c.cursor.Load())
+	}
+	return least
+}
+
+func (r *Ring[T]) newPlace(c *Consumer, o ConsumerOptions) place {
+	return place{
+		Consumer: c,
+		wait:     o.Wait.orElse(r.seq.wait),
+		parker:   newParker(),
+		chase:    newChase(r.seq.first, r.seq.slots),
+		counts:   &c.counts,
+	}
+}
+
+func (r *Ring[T]) newLoop(c *Consumer, h Handler[T], o ConsumerOptions) *loop[T] {
+	l := &loop[T]{
+		place:    r.newPlace(c, o),
+		hooks:    hooksOf[T](h),
+		ring:     r,
+		handler:  h,
+		maxBatch: int64(o.MaxBatch),
+		policy:   o.OnError.withDefaults(),
+		parking:  new(parking[T]),
+	}
+	if l.maxBatch == 0 {
+		l.maxBatch = max(1, r.seq.slots/8)
+	}
+	c.parked = l.parking
+	l.reader = disruptor.NewReader(&c.cursor, &c.cursor, upstream{c}, l, l)
+	return l
+}
+
+// launch makes c one of those that the ring waits for. r.mu is held.
+func (r *Ring[T]) launch(c *Consumer) {
+	r.running++
+	c.launched.Store(true)
+	r.noteEverybody()
+}
+
+// noteEverybody shows the launched consumers to those who do not hold r.mu, which is held here.
+func (r *Ring[T]) noteEverybody() {
+	var all []*Consumer
+	for _, c := range r.consumers {
+		if c.launched.Load() {
+			all = append(all, c)
+		}
+	}
+	r.seq.everybody.Store(&all)
+}
+
+// unlink takes c out of the graph. What came after it now comes after what it came after; that is
+// ahead of c, so nobody has to wait, and nobody misses an event. r.mu is held, and c's cursor moves
+// no more.
+func (r *Ring[T]) unlink(c *Consumer) {
+	r.consumers = slices.DeleteFunc(slices.Clone(r.consumers), func(d *Consumer) bool { return d == c })
+	for _, d := range r.consumers {
+		after := d.after()
+		i := slices.Index(after, c)
+		if i < 0 {
+			continue
+		}
+		after = distinct(append(slices.Delete(slices.Clone(after), i, i+1), c.after()...))
+		d.link.Store(newLink(d, after))
+	}
+	r.noteEverybody()
+	// The producers' cached gating sequences hold: none is past c's cursor, and what takes its
+	// place in the set is not behind it.
+	r.seq.gating.Store(newGatingSet(r.consumers, r.seq.first-1))
+	c.left.Store(true)
+	c.gate.wakeAll()
+}
+
+// leaves returns the consumers with nobody after them.
 func leaves(consumers []*Consumer) []*Consumer {
 	inner := map[*Consumer]bool{}
 	for _, c := range consumers {
-		for _, up := range c.after {
+		for _, up := range c.after() {
 			inner[up] = true
 		}
 	}

@@ -53,6 +53,13 @@ func (r *Ring[T]) halt() {
 	r.seq.state.Or(stateHalted | stateClosed)
 	r.seq.fence()
 	r.seq.wakeEverybody()
+	if all := r.seq.everybody.Load(); all != nil {
+		for _, c := range *all {
+			if c.polled {
+				r.consumerStopped(c)
+			}
+		}
+	}
 }
 
 // endUnstarted ends a ring that has no consumers running because it never started.
@@ -65,7 +72,9 @@ func (r *Ring[T]) endUnstarted() bool {
 	if !r.ended {
 		r.ended = true
 		for _, c := range r.consumers {
-			c.stop()
+			c.stopped.Store(true)
+			close(c.gone)
+			c.gate.wakeAll()
 		}
 		close(r.done)
 	}
@@ -82,26 +91,38 @@ func (r *Ring[T]) fail(cause *ConsumerError) {
 	}
 }
 
-// consumerStopped is the last thing that a consumer's goroutine does.
+// consumerStopped is the last thing that a consumer's goroutine does. For a consumer that has
+// stopped already it does nothing.
 func (r *Ring[T]) consumerStopped(c *Consumer) {
-	c.stop()
-	if r.running.Add(-1) == 0 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c.stopped.Load() {
+		return
+	}
+	c.goroutine.Store(0)
+	c.stopped.Store(true)
+	if c.leaveAt.Load() < never && !c.complete.Load() && !r.seq.halted() {
+		r.unlink(c)
+	}
+	c.gate.wakeAll()
+	close(c.gone)
+	if r.running--; r.running == 0 {
+		r.ended = true
 		close(r.done)
 	}
 }
 
-func (c *Consumer) stop() {
-	c.goroutine.Store(0)
-	c.stopped.Store(true)
-	c.gate.wakeAll()
-}
-
 // wakeEverybody makes all who are parked look at the state again.
 func (s *sequencer) wakeEverybody() {
-	s.started.wakeAll()
+	s.changed.wakeAll()
 	s.published.wakeAll()
 	if all := s.everybody.Load(); all != nil {
 		for _, c := range *all {
+			c.gate.wakeAll()
+		}
+	}
+	if g := s.gating.Load(); g != nil { // it may have one that is only about to join
+		for _, c := range g.consumers {
 			c.gate.wakeAll()
 		}
 	}

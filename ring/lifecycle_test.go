@@ -73,7 +73,7 @@ func TestConsume_BadArguments(t *testing.T) {
 	_, err = r.Consume("a", HandlerFunc[int64](ignore), ConsumerOptions{})
 	require.ErrorAs(t, err, &o)
 	b := mustConsume(t, r, "b", ignore, ConsumerOptions{After: []*Consumer{a, a}})
-	require.Equal(t, []*Consumer{a}, b.after)
+	require.Equal(t, []*Consumer{a}, b.after())
 	require.Equal(t, "b", b.Name())
 	require.NoError(t, r.Start())
 	require.ErrorIs(t, r.Start(), ErrStarted)
@@ -192,7 +192,7 @@ func TestPublish_Multi_WholeRangeOrNothing(t *testing.T) {
 				}
 			}()
 		}
-		b := newBarrier(r.seq, nil)
+		b := newLink(c, nil).barrier
 		for last := r.seq.first - 1; last < r.seq.first-1+int64(rounds)*32; {
 			hi := b.Load()
 			require.Zero(t, (hi-(r.seq.first-1))%16, "a part of a range")

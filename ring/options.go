@@ -92,6 +92,12 @@ type ConsumerOptions struct {
 	// MaxBatch is the largest number of events in one span, >= 0; a consumer's progress becomes
 	// visible after each span. 0, the default, takes Slots/8, at least 1.
 	MaxBatch int
+	// OnError is what happens when the handler fails. Default: the ring halts. A Poller has none.
+	OnError ErrorPolicy
+	// From is the first sequence that the consumer gets: one that is still in the ring, and not
+	// past what those in After have handled, or, without After, what is published. 0, the default,
+	// takes FirstSequence before Start; for Ring.Join see there.
+	From int64
 }
 
 func (o ConsumerOptions) validate(s *sequencer) error {
@@ -106,6 +112,12 @@ func (o ConsumerOptions) validate(s *sequencer) error {
 	}
 	if o.MaxBatch < 0 {
 		faults = append(faults, optionError("MaxBatch", "%d is negative", o.MaxBatch))
+	}
+	if o.From < 0 {
+		faults = append(faults, optionError("From", "%d is negative", o.From))
+	}
+	if err := o.OnError.validate(); err != nil {
+		faults = append(faults, err)
 	}
 	return errors.Join(faults...)
 }

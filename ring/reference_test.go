@@ -72,7 +72,7 @@ func (m *reference) barrier(i int) int64 {
 // step does for a consumer what Reader does in one turn, on the caller's goroutine.
 func step(l *loop[int64]) {
 	lower := l.cursor.Load() + 1
-	if upper := l.upstream.Load(); lower <= upper {
+	if upper := l.link.Load().barrier.Load(); lower <= upper {
 		l.Consume(lower, upper)
 		l.cursor.Store(upper)
 	}
@@ -130,9 +130,7 @@ func TestRing_RandomOperations_MatchReference(t *testing.T) {
 			require.NoError(t, err, name)
 			cs = append(cs, c)
 		}
-		all, gating := r.consumers, leaves(r.consumers)
-		r.seq.everybody.Store(&all)
-		r.seq.gating.Store(&gating)
+		r.startManually()
 
 		type span struct{ lo, hi int64 }
 		var open []span // claimed and not published

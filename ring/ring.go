@@ -3,10 +3,7 @@ package ring
 import (
 	"context"
 	"sync"
-	"sync/atomic"
 	"unsafe"
-
-	"github.com/smartystreets-prototypes/go-disruptor"
 
 	"github.com/headrace/headrace/internal/cpu"
 )
@@ -20,13 +17,13 @@ type Ring[T any] struct {
 
 	onError func(*ConsumerError)
 	done    chan struct{} // closed when no consumer runs any more
-	running atomic.Int32  // consumers that run
 
 	mu        sync.Mutex // guards what follows
 	started   bool
-	ended     bool // done is closed, or will be by the last consumer
-	consumers []*Consumer
-	loops     []*loop[T]
+	ended     bool        // done is closed
+	running   int         // consumers that were launched and have not stopped
+	consumers []*Consumer // the graph, each after those that it comes after
+	loops     []*loop[T]  // to be started by Start
 }
 
 // New makes a ring with its slots. The zero value of o is the default. The error joins an
@@ -50,79 +47,6 @@ func newRing[T any](o Options, plain bool) (*Ring[T], error) {
 	}
 	r.seq.init(o, plain)
 	return r, nil
-}
-
-// Consume adds a consumer that hands the events to h. It must be called before Start. name must
-// be non-empty and unique in the ring. The error joins an *OptionError for each fault, or is
-// ErrStarted, or ErrClosed.
-func (r *Ring[T]) Consume(name string, h Handler[T], o ConsumerOptions) (*Consumer, error) {
-	if f, ok := h.(HandlerFunc[T]); h == nil || ok && f == nil {
-		return nil, optionError("Handler", "consumer %q has none", name)
-	}
-	if name == "" {
-		return nil, optionError("Name", "a consumer needs a name")
-	}
-	if err := o.validate(r.seq); err != nil {
-		return nil, err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.started {
-		return nil, ErrStarted
-	}
-	if r.ended || r.seq.state.Load() != 0 {
-		return nil, r.seq.stopError()
-	}
-	for _, c := range r.consumers {
-		if c.name == name {
-			return nil, optionError("Name", "there is a consumer %q already", name)
-		}
-	}
-	c := &Consumer{seq: r.seq, name: name, after: distinct(o.After)}
-	c.cursor.Store(r.seq.first - 1)
-	c.gate.init(false)
-	l := &loop[T]{
-		Consumer: c,
-		ring:     r,
-		handler:  h,
-		maxBatch: int64(o.MaxBatch),
-		wait:     o.Wait.orElse(r.seq.wait),
-		upstream: newBarrier(r.seq, c.after),
-		parker:   newParker(),
-		chase:    newChase(r.seq.first, r.seq.slots),
-	}
-	if l.maxBatch == 0 {
-		l.maxBatch = max(1, r.seq.slots/8)
-	}
-	l.reader = disruptor.NewReader(&c.cursor, &c.cursor, l.upstream, l, l)
-	r.register(c, l)
-	return c, nil
-}
-
-// Start starts the consumers, each on a goroutine of its own. Events published before it wait in
-// the ring. The errors are ErrNoConsumers, ErrStarted, and ErrClosed or ErrHalted for a ring that
-// was stopped before it began.
-func (r *Ring[T]) Start() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	switch {
-	case r.started:
-		return ErrStarted
-	case r.ended:
-		return r.seq.stopError()
-	case len(r.consumers) == 0:
-		return ErrNoConsumers
-	}
-	r.started = true
-	gating, all := leaves(r.consumers), r.consumers
-	r.running.Store(int32(len(all)))
-	r.seq.everybody.Store(&all)
-	r.seq.gating.Store(&gating)
-	for _, l := range r.loops {
-		go l.run()
-	}
-	r.seq.started.wakeAll()
-	return nil
 }
 
 // Claim takes the next n slots and returns the last of them: the caller owns [hi-n+1, hi], must

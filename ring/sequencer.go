@@ -10,11 +10,14 @@ import (
 	"github.com/headrace/headrace/internal/cpu"
 )
 
-// Bits of sequencer.state. They are only ever set.
+// Bits of sequencer.state. All but stateRegate are only ever set.
 const (
 	stateClosed  = 1 << iota // no claim may succeed any more
 	stateSettled             // and none that sequencer.claimed does not show
 	stateHalted              // consumers stop, whatever remains
+	stateRegate              // the single producer has to look at gating again; it clears the bit
+
+	stateStopped = stateClosed | stateSettled | stateHalted
 )
 
 // A sequencer hands out sequences and says which are published: everything about a ring that
@@ -35,13 +38,14 @@ type sequencer struct {
 
 	// Seldom written.
 	state     atomic.Uint32
-	gating    atomic.Pointer[[]*Consumer] // consumers with nobody after them; nil before Start
+	gating    atomic.Pointer[gatingSet]   // nil before Start
 	everybody atomic.Pointer[[]*Consumer] // all consumers; nil before Start
 	failed    atomic.Pointer[failure]
+	aborts    aborts
 
 	published gate // for the ring's cursor
 	_         cpu.Pad
-	started   gate // for Start
+	changed   gate // for everything that is no cursor's move, Start first of all
 	_         cpu.Pad
 
 	single singleState
@@ -63,7 +67,7 @@ func (s *sequencer) init(o Options, plain bool) {
 	s.shift = uint(bits.TrailingZeros64(uint64(o.Slots)))
 	s.wait = o.Wait
 	s.published.init(plain)
-	s.started.init(false)
+	s.changed.init(false)
 	s.cursor.Store(s.first - 1)
 	if s.multi {
 		s.initMulti()
@@ -116,14 +120,14 @@ func (s *sequencer) parkProducer(n int, done <-chan struct{}) {
 	defer parkers.Put(p)
 	gating := s.gating.Load()
 	if gating == nil {
-		s.started.park(p, never, func() bool { return s.gating.Load() != nil || s.state.Load() != 0 }, done)
+		s.changed.park(p, never, func() bool { return s.gating.Load() != nil || s.stopping() }, done)
 		return
 	}
 	// Another producer may claim meanwhile; then the wake-up is early.
 	need := s.claimed() + int64(n) - s.slots
-	for _, c := range *gating {
+	for _, c := range gating.consumers {
 		if c.cursor.Load() < need {
-			c.gate.park(p, need, func() bool { return c.cursor.Load() >= need || s.state.Load() != 0 }, done)
+			c.gate.park(p, need, func() bool { return c.cursor.Load() >= need || c.left.Load() || s.stopping() }, done)
 			return
 		}
 	}
@@ -136,15 +140,10 @@ func (s *sequencer) wouldDeadlock(c *Consumer, n int) bool {
 
 // gatingSequence returns the least cursor that a producer may not lap.
 func (s *sequencer) gatingSequence() int64 {
-	gating := s.gating.Load()
-	if gating == nil {
-		return s.first - 1
+	if g := s.gating.Load(); g != nil {
+		return g.least()
 	}
-	least := int64(never)
-	for _, c := range *gating {
-		least = min(least, c.cursor.Load())
-	}
-	return least
+	return s.first - 1
 }
 
 // stopError says why nothing can be claimed, or why a consumer has stopped.
@@ -176,6 +175,9 @@ func (s *sequencer) drained(seq int64) bool {
 }
 
 func (s *sequencer) halted() bool { return s.state.Load()&stateHalted != 0 }
+
+// stopping tells whether the ring is closed or halted.
+func (s *sequencer) stopping() bool { return s.state.Load()&stateStopped != 0 }
 
 // tryClaim claims n slots, in [1, slots], or fails at once.
 func (s *sequencer) tryClaim(n int) (int64, error) {

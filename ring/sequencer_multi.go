@@ -14,8 +14,6 @@ const closedBit = math.MinInt64
 // multiState is shared by all producers.
 type multiState struct {
 	word atomic.Int64 // last claimed sequence, and closedBit
-	_    cpu.Pad
-	gate atomic.Int64 // a gating sequence seen lately; the true one is no less
 }
 
 func (s *sequencer) initMulti() {
@@ -26,13 +24,14 @@ func (s *sequencer) initMulti() {
 		s.marks[seq&(s.slots-1)] = s.lap(seq) - 1
 	}
 	s.shared.word.Store(s.first - 1)
-	s.shared.gate.Store(s.first - 1)
 }
 
 func (s *sequencer) lap(seq int64) int32 { return int32(seq >> s.shift) }
 
 // tryClaimMulti returns ErrFull only for a ring that was full at one moment of the call: claimed
-// never falls, so that a word read before the gating sequence is, if anything, too small.
+// never falls, so that a word read before the gating sequence is, if anything, too small. The word
+// is read before gating too: a claim that succeeds obeys a set that was in force when
+// everything up to the claim was claimed already; see Ring.settle.
 func (s *sequencer) tryClaimMulti(n int64) (int64, error) {
 	for {
 		word := s.shared.word.Load()
@@ -40,14 +39,19 @@ func (s *sequencer) tryClaimMulti(n int64) (int64, error) {
 			return 0, s.stopError()
 		}
 		hi := word + n
-		if need := hi - s.slots; need > s.shared.gate.Load() {
-			gate := s.gatingSequence()
+		need := hi - s.slots
+		if g := s.gating.Load(); g == nil {
+			if need >= s.first {
+				return 0, ErrFull
+			}
+		} else if need > g.seen.Load() {
+			gate := g.least()
 			if need > gate {
 				return 0, ErrFull
 			}
 			// Another producer may store an older one after this: harmless, as it is a lower
 			// bound all the same.
-			s.shared.gate.Store(gate)
+			g.seen.Store(gate)
 		}
 		if s.shared.word.CompareAndSwap(word, hi) {
 			return hi, nil

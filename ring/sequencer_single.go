@@ -30,6 +30,22 @@ import (
 // holds. It may see one that is about to be taken back: claimed is then too large for a moment,
 // nobody takes it for the end, and the producer wakes everybody once it is right. Where there is
 // no membarrier the store is atomic, which on this side too is a full fence.
+//
+// A consumer that joins uses the same pair, because the ceiling that the producer keeps does not
+// know it:
+//
+//	producer                          joiner (Ring.settle)
+//	--------                          --------------------
+//	claimed = hi      (plain store)   gating = the set with the newcomer, at seq
+//	                                  state |= regate     (atomic: a full fence)
+//	                                  membarrier
+//	if state == 0: the claim holds    if claimed > seq + slots: too late, give up
+//	else: take it back, clear regate,
+//	      compute the ceiling anew
+//
+// Either the joiner sees a claim that used an old ceiling, and checks it, or the producer sees the
+// bit, takes the claim back and gates on the newcomer, for the new set was stored before the bit.
+// Nobody waits: an idle producer leaves the bit set until it claims next.
 type singleState struct {
 	claimed int64
 	limit   int64
@@ -59,39 +75,64 @@ func (s *sequencer) claim(n int) (int64, error) {
 	hi := p.claimed + int64(n)
 	cpu.StoreRelease(&p.claimed, hi)
 	if s.state.Load() != 0 {
-		return s.takeBack(hi - int64(n))
+		return s.claimAgain(hi-int64(n), n)
 	}
 	return hi, nil
+}
+
+func (s *sequencer) claimAgain(claimed int64, n int) (int64, error) {
+	if err := s.takeBack(claimed); err != nil {
+		return 0, err
+	}
+	return s.claimWait(context.Background(), n)
 }
 
 func (s *sequencer) tryClaimSingle(n int64) (int64, error) {
 	p := &s.single
-	if s.state.Load() != 0 {
-		return s.takeBack(p.claimed)
-	}
-	if p.ceiling-p.claimed < n {
-		s.setCeiling(s.gatingSequence() + s.slots)
+	for {
+		if s.state.Load() != 0 {
+			if err := s.takeBack(p.claimed); err != nil {
+				return 0, err
+			}
+		}
 		if p.ceiling-p.claimed < n {
-			return 0, ErrFull
+			s.setCeiling(s.gatingSequence() + s.slots)
+			if p.ceiling-p.claimed < n {
+				return 0, ErrFull
+			}
+		}
+		hi := p.claimed + n
+		atomic.StoreInt64(&p.claimed, hi)
+		if s.state.Load() == 0 {
+			if !s.quick {
+				p.limit = hi
+			}
+			return hi, nil
+		}
+		if err := s.takeBack(hi - n); err != nil {
+			return 0, err
 		}
 	}
-	hi := p.claimed + n
-	atomic.StoreInt64(&p.claimed, hi)
-	if s.state.Load() != 0 {
-		return s.takeBack(hi - n)
-	}
-	if !s.quick {
-		p.limit = hi
-	}
-	return hi, nil
 }
 
-// takeBack makes claimed right again after the ring was closed, and every later claim slow.
-func (s *sequencer) takeBack(claimed int64) (int64, error) {
-	s.single.limit = claimed
-	if s.single.claimed != claimed {
-		atomic.StoreInt64(&s.single.claimed, claimed)
-		s.wakeEverybody()
+// takeBack makes claimed right again after state was found to be other than 0. If the ring was
+// stopped, it returns the error of this claim and makes every later one slow. If a consumer is
+// joining, it voids the ceiling, and the claim may be tried again.
+func (s *sequencer) takeBack(claimed int64) error {
+	p := &s.single
+	p.limit, p.ceiling = claimed, claimed
+	wrong := p.claimed != claimed
+	if wrong {
+		atomic.StoreInt64(&p.claimed, claimed)
 	}
-	return 0, s.stopError()
+	// Behind the store: a closer that this load does not see yet will see claimed as it is now.
+	if s.stopping() {
+		if wrong {
+			s.wakeEverybody()
+		}
+		return s.stopError()
+	}
+	// Before gating is loaded: a set that is stored after it comes with the bit set again.
+	s.state.And(^uint32(stateRegate))
+	return nil
 }

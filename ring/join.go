@@ -1,0 +1,196 @@
+package ring
+
+import (
+	"context"
+	"runtime"
+	"time"
+
+	"github.com/headrace/headrace/internal/cpu"
+)
+
+// Join adds a consumer to a ring that has started, while events flow, anywhere in the graph; it
+// starts at once. Producers and other consumers are not stopped, and nobody gets an event twice or
+// misses one.
+//
+// With ConsumerOptions.From, its first event is that one, if it is still in the ring: if no
+// producer may be overwriting it. Otherwise the error is a *GoneError. The oldest event is safe
+// for as long as the slowest consumer has not handled it.
+//
+// Without From it begins with what comes next: at the head of the graph with an event that is
+// published about now, behind others with the first that they have not all handled.
+//
+// With MultiProducer, and only if claims are outstanding while none is made, Join takes one
+// sequence itself and aborts it; for that it may have to wait while the ring is full, until ctx
+// ends. The other errors are those of Consume, ErrNotStarted, and ErrClosed or ErrHalted.
+func (r *Ring[T]) Join(ctx context.Context, name string, h Handler[T], o ConsumerOptions) (*Consumer, error) {
+	if err := r.validate(name, h, o); err != nil {
+		return nil, err
+	}
+	return r.join(ctx, name, o, func(c *Consumer) { go r.newLoop(c, h, o).run() })
+}
+
+// join links a consumer in, and starts it under r.mu once no producer can lap it.
+func (r *Ring[T]) join(ctx context.Context, name string, o ConsumerOptions, start func(*Consumer)) (*Consumer, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	c, err := r.linkIn(name, o)
+	if err != nil {
+		return nil, err
+	}
+	err = r.settle(ctx, c, o.From)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err == nil && (r.ended || r.seq.stopping()) {
+		err = r.seq.stopError()
+	}
+	if err != nil {
+		c.stopped.Store(true)
+		r.unlink(c)
+		return nil, err
+	}
+	r.launch(c)
+	start(c)
+	return c, nil
+}
+
+// linkIn makes the producers gate on a new consumer that does not run yet.
+func (r *Ring[T]) linkIn(name string, o ConsumerOptions) (*Consumer, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.ended || r.seq.stopping():
+		return nil, r.seq.stopError()
+	case !r.started:
+		return nil, ErrNotStarted
+	}
+	c, err := r.add(name, o)
+	if err != nil {
+		return nil, err
+	}
+	r.seq.gating.Store(newGatingSet(r.consumers, r.seq.first-1))
+	return c, nil
+}
+
+// settle returns nil when every claim, held or to come, leaves c the slots after its cursor. The
+// set with c is in force already, so what is to be found out is how far claims may go that were
+// checked against an old set. Where from is 0 the cursor may be moved up, to where those that c
+// comes after are by now: they gate the producers in every set, so no claim is past that.
+//
+// For a single producer see singleState. Of many producers, one may have checked a claim of [w+1, w+n]
+// against an old set, and not yet have moved the claim word from w. That can succeed only while the
+// word is w. So once the word has moved after the set was stored, every claim up to there can be
+// seen, and every later one was checked against the new set, since a producer loads the word
+// before it loads the set. If the word does not move, we move it, by a claim of our own. And a
+// cursor that is not below the word is safe from whatever was checked before, as no claim is larger
+// than the ring.
+func (r *Ring[T]) settle(ctx context.Context, c *Consumer, from int64) error {
+	s := r.seq
+	if !s.multi {
+		s.state.Or(stateRegate)
+		if s.plain {
+			cpu.Membarrier()
+		}
+		return r.fits(c, s.claimed(), from)
+	}
+	before := s.claimed()
+	for turn := 0; ; turn++ {
+		claimed := s.claimed()
+		if claimed != before || c.cursor.Load() >= claimed {
+			return r.fits(c, claimed, from)
+		}
+		if turn < 64 {
+			runtime.Gosched()
+			continue
+		}
+		hi, err := s.tryClaim(1)
+		switch {
+		case err == nil:
+			s.aborts.add(hi, hi, s.slots)
+			s.publish(hi, hi)
+			return r.fits(c, hi, from)
+		case err != ErrFull:
+			return err
+		case from == 0:
+			c.progress(max(c.cursor.Load(), s.reached(c.after())))
+		case claimed-s.slots >= c.cursor.Load():
+			return &GoneError{From: from, Oldest: c.cursor.Load() + 2}
+		}
+		timer := time.NewTimer(50 * time.Microsecond)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		case <-timer.C:
+		}
+	}
+}
+
+// fits checks c's cursor against the last sequence that may have been claimed without regard to it.
+func (r *Ring[T]) fits(c *Consumer, claimed, from int64) error {
+	oldest := claimed - r.seq.slots
+	if from > 0 && c.cursor.Load() < oldest {
+		return &GoneError{From: from, Oldest: oldest + 1}
+	}
+	for c.cursor.Load() < oldest { // once, unless the ring's cursor was lapped while it was looked for
+		c.progress(max(c.cursor.Load(), r.seq.reached(c.after())))
+	}
+	return nil
+}
+
+// Leave takes c out of the graph while events flow: c stops after the span that it is in, and those
+// behind it go on with what it came after, without a gap or a repeat. What c has not handled by
+// then it never will. Leave waits for that until ctx ends, and returns ctx.Err(); c leaves all
+// the same. A Poller leaves in its next call.
+//
+// After nil, c's name is free. The errors are an *OptionError for a consumer of another ring,
+// ErrNotStarted, ErrLastConsumer, and ErrClosed or ErrHalted if c has stopped with the ring.
+// From inside c's own handler Leave returns ErrWouldDeadlock at once, and c leaves. It may be called
+// from any goroutine, and again.
+func (r *Ring[T]) Leave(ctx context.Context, c *Consumer) error {
+	if err := r.leaveAt(c, 0); err != nil {
+		return err
+	}
+	if r.seq.current() == c {
+		return ErrWouldDeadlock
+	}
+	select {
+	case <-c.gone:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if !c.left.Load() {
+		return r.seq.stopError()
+	}
+	return nil
+}
+
+// leaveAt makes c leave once it has handled seq, unless it has to leave sooner already.
+func (r *Ring[T]) leaveAt(c *Consumer, seq int64) error {
+	if c == nil || c.seq != r.seq {
+		return optionError("Consumer", "it belongs to another ring")
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case c.left.Load():
+		return nil
+	case c.stopped.Load():
+		return r.seq.stopError()
+	case !r.started:
+		return ErrNotStarted
+	}
+	stays := func(d *Consumer) bool { return d != c && d.launched.Load() && d.leaveAt.Load() == never }
+	others := false
+	for _, d := range r.consumers {
+		others = others || stays(d)
+	}
+	if !others {
+		return ErrLastConsumer
+	}
+	if seq < c.leaveAt.Load() {
+		c.leaveAt.Store(seq)
+	}
+	r.seq.wakeEverybody()
+	return nil
+}

@@ -1,0 +1,94 @@
+package ring
+
+import (
+	"context"
+	"time"
+)
+
+// A place is where a consumer reads: what a loop and a Poller have in common. It belongs to the
+// consumer's goroutine.
+type place struct {
+	*Consumer
+	wait   WaitStrategy
+	parker *parker
+	chase  chase
+	counts *counts
+}
+
+type outcome uint8
+
+const (
+	readable outcome = iota // there is something
+	drained                 // the ring is closed, and there never will be
+	stopped                 // the ring is halted, or the consumer leaves
+	given                   // done was closed
+)
+
+// await returns when next, one past the cursor, is readable or will never be.
+func (p *place) await(next int64, done <-chan struct{}) outcome {
+	up := upstream{p.Consumer}
+	if up.Load() >= next {
+		return readable
+	}
+	w := p.wait.begin()
+	defer w.end()
+	for up.Load() < next {
+		if p.leaving(next - 1) {
+			return stopped
+		}
+		if p.seq.stopping() {
+			if p.seq.drained(next - 1) {
+				return drained
+			}
+			if p.seq.halted() {
+				return stopped
+			}
+		}
+		if done != nil {
+			select {
+			case <-done:
+				return given
+			default:
+			}
+		}
+		if !w.step() {
+			p.block(next, done)
+		}
+	}
+	return readable
+}
+
+// block parks at one cursor that is short of next: the ring's, or that of the first consumer that
+// holds this one back. It must look at that cursor alone once the gate is armed. Were it to look
+// at the least of several, the one it parks at could pass next before the gate is armed, another
+// still be short, and nobody would ever wake it here.
+//
+// A consumer that has left moves its cursor no more. It sets left after everybody's link was
+// exchanged and before it wakes those parked at its gate, so that whoever parks here because of
+// an old link either sees left or is woken.
+func (p *place) block(next int64, done <-chan struct{}) {
+	stop := func() bool {
+		return p.seq.halted() || p.seq.drained(next-1) || p.leaving(next-1)
+	}
+	k := p.link.Load()
+	if len(k.after) == 0 {
+		p.seq.published.park(p.parker, next, func() bool { return k.barrier.Load() >= next || stop() }, done)
+		return
+	}
+	for _, c := range k.after {
+		if c.cursor.Load() < next {
+			c.gate.park(p.parker, next, func() bool { return c.cursor.Load() >= next || c.left.Load() || stop() }, done)
+			return
+		}
+	}
+}
+
+// sleep blocks for d, or until the ring halts or the consumer has to leave.
+func (p *place) sleep(d time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	stop := func() bool { return p.seq.halted() || p.leaveAt.Load() < never }
+	for ctx.Err() == nil && !stop() {
+		p.seq.changed.park(p.parker, never, stop, ctx.Done())
+	}
+}
