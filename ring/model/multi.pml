@@ -13,7 +13,8 @@
  *   - no sequence is claimed twice,
  *   - a slot is written only after every consumer has handled the event that was in it,
  *   - a consumer finds the event that it expects in each slot, when its handler begins and ends,
- *   - it sees what one Publish published whole or not at all,
+ *   - a mark of this lap belongs to a claimed sequence, and a consumer
+ *     sees what one Publish published whole or not at all,
  *   - a try fails only if the ring was really full at some moment of the call,
  *   - the run ends: everything claimed is handled by all.
  *
@@ -33,7 +34,7 @@
 #else
 #define SHIFT 0
 #endif
-#define MOST (4 * CLAIMS + 1)
+#define MOST (4 * CLAIMS + 2)
 #ifdef NO_LAP
 #define LAP(s) 1
 #else
@@ -173,7 +174,7 @@ again:
 #endif
 	      fi
 	   od;
-	   d_step { trying[me] = 0; wasFull[me] = 0; g = 0; ok = 0; n = w + n };
+	   atomic { trying[me] = 0; wasFull[me] = 0; g = 0; ok = 0; n = w + n };
 	   /* [w+1, n] is claimed */
 	   s = w;
 	   do
@@ -205,7 +206,8 @@ again:
 	od;
 	finished++;
 	goto over;
-noRoom:	d_step { assert(wasFull[me]); trying[me] = 0; wasFull[me] = 0; w = 0; ok = 0 };
+noRoom:	atomic {
+		assert(wasFull[me]); trying[me] = 0; wasFull[me] = 0; w = 0; ok = 0 };
 	LEAST >= g + 1; /* blocked, by whatever means, until a consumer has gone on */
 	g = 0;
 	goto again;
@@ -218,7 +220,7 @@ proctype Consumer(byte me) {
 	:: finished == 2 && cur == word -> break
 	:: true ->
 	   do
-	   :: mem[MARK(seen + 1)] == LAP(seen + 1) -> seen++
+	   :: mem[MARK(seen + 1)] == LAP(seen + 1) -> seen++; assert(seen <= MOST && taken[seen])
 	   :: else -> break
 	   od;
 	   if

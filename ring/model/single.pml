@@ -84,7 +84,9 @@ proctype Producer() {
 	do
 	:: if
 	   :: n = 1
+#if SLOTS > 1
 	   :: n = 2
+#endif
 	   fi;
 	   do
 #ifdef CLAIM_IGNORES_N
