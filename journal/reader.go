@@ -40,7 +40,6 @@ type Reader struct {
 	atSeal bool  // the current segment's seal is behind
 	shown  int64 // inside Records: the last sequence that was yielded
 	w      *waiter
-	now    identity
 	locked time.Time // when a writer was last looked for
 	isLive bool
 }
@@ -116,7 +115,6 @@ func (r *Reader) init(from, first int64) error {
 		r.types, r.picky = newTypeSet(r.o.Types), true
 	}
 	r.clock = systemClock{}
-	r.now = r.st.identity(r.dir)
 	r.w = newWaiter()
 	return nil
 }
@@ -250,8 +248,7 @@ func (r *Reader) end() (int64, error) {
 		}
 		return committed, nil
 	}
-	// The writer is gone and the machine, or the mount, is another: the committed offset is
-	// worth nothing. Judge as recovery would.
+	// The writer is gone. Judge as recovery would.
 	if r.limits == nil {
 		if err := r.survey(); err != nil {
 			return r.off, err
