@@ -64,8 +64,10 @@ type Consumer struct {
 	left      atomic.Bool          // and it is not in the graph any more
 	gone      chan struct{}        // closed after stopped is set
 
-	counts                         counts
-	skipped, parkedEvents, retries atomic.Int64 // for Stats
+	counts counts
+	// Only for Stats, and seldom written.
+	skipped, parkedEvents, retries atomic.Int64
+	blocking                       atomic.Int64 // nanoseconds; written by blocked producers
 	_                              cpu.Pad
 
 	spanEnd int64 // last sequence of the span that the handler is in; its goroutine's own

@@ -2,7 +2,9 @@ package ring
 
 import (
 	"math/bits"
+	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/headrace/headrace/internal/cpu"
 )
@@ -14,6 +16,15 @@ const batchBuckets = 31
 // own, and read by anybody.
 type counts struct {
 	batches [batchBuckets]int64
+	since   int64                     // when the wait of now began to be blocked, 0 if there is none
+	on      atomic.Pointer[waited]    // what it is for, while since is set
+	waited  atomic.Pointer[[]*waited] // all that it ever was for
+}
+
+// waited is time blocked on one other.
+type waited struct {
+	on    string // name of a consumer, empty for producers
+	nanos int64
 }
 
 // batch counts a batch of n events, n >= 1.
@@ -28,3 +39,94 @@ func (c *counts) histogram() (h [batchBuckets]int64) {
 	}
 	return h
 }
+
+// block notes that the consumer is blocked on another from now on.
+func (c *counts) block(on string) {
+	var known []*waited
+	if p := c.waited.Load(); p != nil {
+		known = *p
+	}
+	i := slices.IndexFunc(known, func(w *waited) bool { return w.on == on })
+	if i < 0 {
+		i, known = len(known), c.know(known, on)
+	}
+	c.on.Store(known[i])
+	atomic.StoreInt64(&c.since, nanos())
+}
+
+// know adds another to those that the consumer waited for, which allocates, once for each.
+func (c *counts) know(known []*waited, on string) []*waited {
+	all := append(slices.Clone(known), &waited{on: on})
+	c.waited.Store(&all)
+	return all
+}
+
+// unblock notes that the wait is over. Where there was none it does nothing.
+func (c *counts) unblock() {
+	if c.since == 0 {
+		return
+	}
+	w := c.on.Load()
+	cpu.StoreRelease(&w.nanos, w.nanos+nanos()-c.since)
+	atomic.StoreInt64(&c.since, 0)
+}
+
+// waits returns the times, with that of a wait that is not over.
+func (c *counts) waits() (out []Wait) {
+	known := c.waited.Load()
+	if known == nil {
+		return nil
+	}
+	since, on := atomic.LoadInt64(&c.since), c.on.Load()
+	for _, w := range *known {
+		d := atomic.LoadInt64(&w.nanos)
+		if w == on && since != 0 {
+			d += max(0, nanos()-since)
+		}
+		out = append(out, Wait{On: w.on, Time: time.Duration(d)})
+	}
+	return out
+}
+
+// A blockage is a producer's wait. Zero: it was not blocked yet.
+type blockage struct {
+	since int64
+	by    *Consumer // nil before Start
+}
+
+func (b *blockage) begin(s *sequencer, n int) {
+	if b.since == 0 {
+		b.since, b.by = nanos(), s.holder(n)
+	}
+}
+
+func (b *blockage) end(s *sequencer) {
+	if b.since == 0 {
+		return
+	}
+	d := nanos() - b.since
+	s.blocked.Add(d)
+	if b.by != nil {
+		b.by.blocking.Add(d)
+	}
+}
+
+// holder returns the consumer that holds a claim of n back, the first if there are several.
+func (s *sequencer) holder(n int) *Consumer {
+	g := s.gating.Load()
+	if g == nil {
+		return nil
+	}
+	need := s.claimed() + int64(n) - s.slots
+	for _, c := range g.consumers {
+		if c.cursor.Load() < need {
+			return c
+		}
+	}
+	return nil
+}
+
+var epoch = time.Now()
+
+// nanos is the monotonic time, never 0.
+func nanos() int64 { return int64(time.Since(epoch)) + 1 }

@@ -351,9 +351,9 @@ func TestJoinAndLeave_Errors(t *testing.T) {
 
 // TestLive_CloseAndHaltMeanwhile: whatever Join and Leave return, all ends.
 func TestLive_CloseAndHaltMeanwhile(t *testing.T) {
-	runs := 300
+	runs := 60
 	if testing.Short() || raceEnabled {
-		runs = 60
+		runs = 20
 	}
 	before := runtime.NumGoroutine()
 	both(t, func(t *testing.T, mk maker) {

@@ -398,7 +398,7 @@ func TestClose_DeadlineNamesWhoIsLate(t *testing.T) {
 		require.ErrorAs(t, err, &d)
 		require.Equal(t, int64(2), d.Claimed)
 		require.Equal(t, int64(1), d.Published)
-		require.Equal(t, []ConsumerStats{{"slow", 0, 1}, {"behind", 0, 1}}, d.Late)
+		require.Equal(t, []ConsumerStats{{Name: "slow", Lag: 1}, {Name: "behind", Lag: 1}}, d.Late)
 		for _, part := range []string{"sequence 2 is claimed but not published", `consumer "slow" is at 0 of 2`, `"behind"`} {
 			require.ErrorContains(t, err, part)
 		}

@@ -32,7 +32,11 @@ func (p *place) await(next int64, done <-chan struct{}) outcome {
 	}
 	w := p.wait.begin()
 	defer w.end()
+	defer p.counts.unblock()
 	for up.Load() < next {
+		if w.spins == 0 && p.counts.since == 0 {
+			p.counts.block(p.holder(next))
+		}
 		if p.leaving(next - 1) {
 			return stopped
 		}
@@ -81,6 +85,16 @@ func (p *place) block(next int64, done <-chan struct{}) {
 			return
 		}
 	}
+}
+
+// holder returns the name of the first consumer that holds this one back, empty for producers.
+func (p *place) holder(next int64) string {
+	for _, c := range p.after() {
+		if c.cursor.Load() < next {
+			return c.name
+		}
+	}
+	return ""
 }
 
 // sleep blocks for d, or until the ring halts or the consumer has to leave.

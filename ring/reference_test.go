@@ -173,7 +173,8 @@ func TestRing_RandomOperations_MatchReference(t *testing.T) {
 			st := r.Stats()
 			require.Equal(t, m.claimed, st.Claimed, name)
 			for i, c := range st.Consumers {
-				require.Equal(t, ConsumerStats{fmt.Sprint(i), m.cursors[i], m.cursor() - m.cursors[i]}, c, name)
+				require.Equal(t, ConsumerStats{Name: fmt.Sprint(i), Cursor: m.cursors[i], Lag: m.cursor() - m.cursors[i]},
+					ConsumerStats{Name: c.Name, Cursor: c.Cursor, Lag: c.Lag}, name)
 				require.Equal(t, c.Lag, cs[i].Lag(), name)
 			}
 		}

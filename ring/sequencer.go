@@ -42,6 +42,7 @@ type sequencer struct {
 	everybody atomic.Pointer[[]*Consumer] // all consumers; nil before Start
 	failed    atomic.Pointer[failure]
 	aborts    aborts
+	blocked   atomic.Int64 // nanoseconds that producers were blocked, for Stats
 
 	published gate // for the ring's cursor
 	_         cpu.Pad
@@ -91,8 +92,13 @@ func (s *sequencer) claimWait(ctx context.Context, n int) (int64, error) {
 	}
 	w := s.wait.begin()
 	defer w.end()
+	var blocked blockage
+	defer func() { blocked.end(s) }()
 	var self *Consumer // set if the caller is a handler
 	for asked := false; ; {
+		if w.spins == 0 {
+			blocked.begin(s, n)
+		}
 		wait := w.step()
 		if !asked && (!wait || !w.parks) { // asking takes as long as a short wait
 			self, asked = s.current(), true
