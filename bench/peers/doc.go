@@ -26,11 +26,17 @@
 //   - Every event is really written and really read: consumers sum the payload, the runner
 //     compares the sum with the one it computes itself, and a wrong one ends the program with
 //     exit code 1.
+//   - Latencies go through an HdrHistogram and count from when an event was due, so that a stall shows
+//     in everything that it delays (no coordinated omission). The first event of such a round is due
+//     20 ms after its goroutines were started.
+//   - A scenario with more goroutines at work than GOMAXPROCS is marked as oversubscribed.
 //   - All logs live in one directory (--dir), each system's files are removed after its round, and
 //     the garbage of one round is collected before the next begins.
 //   - Each peer is used as its documentation recommends, with the options that came out fastest on
 //     two cores (each system's file says which were tried). In the ring scenarios a plain name means
 //     the default wait strategy, names with a suffix another one.
+//
+// The scenarios machine/… have no systems but bare loops: what the processor allows at best.
 //
 // A caution on the ring scenarios: throughput alone flatters consumers that sleep. While they do,
 // the producer runs undisturbed, and what piled up is taken in one large batch. Compare like with

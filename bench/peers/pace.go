@@ -53,8 +53,12 @@ func (m *meter) pace(events int, publish func(i int) error) error {
 	return nil
 }
 
-// begin makes event 1 due in a millisecond.
-func (m *meter) begin() { m.start = sinceStart() + time.Millisecond }
+// settle is how long a paced round waits for its goroutines to start and for the operating system to
+// give each its own processor, which it may have put on one at first.
+const settle = 20 * time.Millisecond
+
+// begin makes event 1 due after settle.
+func (m *meter) begin() { m.start = sinceStart() + settle }
 
 // wait returns when event i is due.
 func (m *meter) wait(i int) {
@@ -83,5 +87,7 @@ func (b metered) Close() error           { return nil }
 func (b metered) Paced(h *Histogram) (Result, error) {
 	w := b.w
 	w.Events, w.Batch = w.PacedEvents, 1
-	return b.run(w, newMeter(w, h))
+	res, err := b.run(w, newMeter(w, h))
+	res.Elapsed -= settle
+	return res, err
 }
