@@ -10,7 +10,8 @@
 //     mapping and is valid inside the call only; [Reader.Records] copies.
 //   - A local Linux file system that keeps what fsync promises: ext4, xfs, tmpfs (which survives
 //     the process only). Network and copy-on-write file systems are untested.
-//   - Checksums find accidents, not attackers: whoever can write the files can forge them.
+//   - Checksums find accidents, not attackers: whoever can write the files can forge them. A chain
+//     of roots finds that too, if a root or a key is kept where they cannot reach.
 //
 // # Model
 //
@@ -70,6 +71,13 @@
 // end ([Reader.SeekTail]), can be bounded by sequence, time and types ([ReaderOptions]), reads
 // backwards ([Reader.ReadBackward]), and replays at the original pace or a multiple of it
 // ([Reader.Replay]).
+//
+// # Proof
+//
+// With [Options.Chain] the journal keeps a chain of SHA-256 roots over its sealed segments, signed
+// if there is an [Options.Signer]. [Verify] recomputes it, [Prove] and [VerifyProof] show one
+// record to somebody who has a root and nothing else. FORMAT.md says what that does not protect
+// from.
 //
 // # Recovery
 //

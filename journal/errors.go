@@ -38,6 +38,15 @@ var (
 	// ErrBatchBytes reports a Stage beyond the bytes that BeginBatch declared.
 	ErrBatchBytes = errors.New("journal: atomic batch exceeds its declared bytes")
 
+	// ErrChain reports contents, or links, that are not what the chain of roots says.
+	ErrChain = errors.New("journal: the chain does not hold")
+	// ErrSignature reports a link of the chain without the signature that it should have.
+	ErrSignature = errors.New("journal: bad signature of the chain")
+	// ErrNotChained reports a sequence, or a root, that the chain does not have (yet).
+	ErrNotChained = errors.New("journal: not in the chain")
+	// ErrProof reports a proof that proves nothing.
+	ErrProof = errors.New("journal: the proof does not hold")
+
 	// ErrStop is for the function given to Read or Follow to return: it ends them without an
 	// error, and the record counts as delivered.
 	ErrStop = errors.New("journal: stop reading")

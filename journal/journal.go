@@ -48,6 +48,7 @@ type Journal struct {
 	live []*segment // published and not fully synced, in order; the last is the active one
 
 	ahead ahead
+	chain *chainer // nil without Options.Chain
 
 	failed atomic.Bool // a shortcut for err != nil || closing
 	errMu  sync.Mutex
@@ -103,7 +104,14 @@ func open(st storage, dir string, o Options, rnd randomness) (_ *Journal, err er
 	if err := j.recover(s); err != nil {
 		return nil, err
 	}
+	if err := j.openChain(); err != nil {
+		for _, s := range j.live {
+			err = errors.Join(err, s.release())
+		}
+		return nil, err
+	}
 	j.start()
+	j.chain.sealedUpTo(j.live[0].hdr.id - 1)
 	return j, nil
 }
 
@@ -252,6 +260,10 @@ func (j *Journal) start() {
 	j.done.Add(2)
 	go func() { defer j.done.Done(); j.runSyncer() }()
 	go func() { defer j.done.Done(); j.ahead.run() }()
+	if j.chain != nil {
+		j.done.Add(1)
+		go func() { defer j.done.Done(); j.chain.run() }()
+	}
 }
 
 // Recovery returns what Open found.
@@ -352,6 +364,7 @@ func (j *Journal) close() error {
 		errs = append(errs, j.w.seg.release())
 	}
 	errs = append(errs, j.ahead.discard())
+	errs = append(errs, j.chain.close())
 	errs = append(errs, j.lock.Close())
 	return errors.Join(errs...)
 }

@@ -1,6 +1,8 @@
 package journal
 
 import (
+	"crypto"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -47,6 +49,16 @@ type Options struct {
 	// newest segment, each older one that nothing proves to have been synced, and the headers
 	// and seals of the rest; readers check what they deliver in any case.
 	VerifyAll bool
+
+	// Chain makes the journal keep a chain of SHA-256 roots over its sealed segments, by which
+	// Verify finds any change of them and Prove proves a record. Hashing is done behind the
+	// writer's back, of segments that are sealed and durable; it costs another core some 200 ns
+	// a record. Without a key, or a root kept elsewhere, whoever can write the directory can
+	// make the chain anew over other contents. Default off.
+	Chain bool
+	// Signer, if not nil, signs every root; its public key must be of Ed25519, as that of an
+	// ed25519.PrivateKey is. It implies Chain.
+	Signer crypto.Signer
 
 	// Logger receives what recovery found and background failures. Default: silent.
 	Logger *slog.Logger
@@ -133,6 +145,7 @@ func (o Options) withDefaults() Options {
 	if o.TouchAheadBytes == 0 {
 		o.TouchAheadBytes = defaultTouchAhead
 	}
+	o.Chain = o.Chain || o.Signer != nil
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -161,6 +174,11 @@ func (o Options) validate() error {
 	}
 	if o.TouchAheadBytes < 64<<10 || o.TouchAheadBytes > 1<<30 {
 		fault("TouchAheadBytes: %d is outside [%d, %d]", o.TouchAheadBytes, 64<<10, 1<<30)
+	}
+	if o.Signer != nil {
+		if _, ok := o.Signer.Public().(ed25519.PublicKey); !ok {
+			fault("Signer: a public key of type %T, want ed25519.PublicKey", o.Signer.Public())
+		}
 	}
 	if len(errs) == 0 {
 		return nil

@@ -88,6 +88,17 @@ func TestReader_SeekTime_EveryTime(t *testing.T) {
 			require.Equal(t, want, sequences(t, r.Read), "from time %d", at)
 		}
 	}
+	for seq := int64(1); seq <= int64(len(all)); seq++ {
+		for _, r := range []*Reader{inside, outside} {
+			require.NoError(t, r.SeekTo(seq))
+			_, err := r.Read(func(rec Record) error {
+				require.Equal(t, seq, rec.Sequence)
+				return ErrStop
+			})
+			require.NoError(t, err)
+			require.Equal(t, seq, r.Sequence(), "delivered %d", seq)
+		}
+	}
 	// Back to a sequence: the moment is forgotten.
 	require.NoError(t, inside.SeekTo(0))
 	require.Len(t, sequences(t, inside.Read), len(all))

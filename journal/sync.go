@@ -106,6 +106,7 @@ func (j *Journal) syncNow() {
 		j.mu.Lock()
 		j.live = append([]*segment(nil), j.live[len(segs)-1:]...)
 		j.mu.Unlock()
+		j.chain.sealedUpTo(segs[len(segs)-1].hdr.id - 1)
 	}
 	j.stats.syncs.Add(1)
 	j.stats.syncNanos.Add(uint64(time.Since(start)))

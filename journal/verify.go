@@ -1,13 +1,23 @@
 package journal
 
 import (
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"os"
 )
 
-// VerifyOptions configure Verify. There are none yet.
-type VerifyOptions struct{}
+// VerifyOptions configure Verify. The zero value checks everything that is there.
+type VerifyOptions struct {
+	// PublicKey, if not nil, must have signed every link of the chain, which must cover every
+	// sealed segment but those since the last one that it covers.
+	PublicKey ed25519.PublicKey
+	// Anchor, if not zero, is a root from elsewhere that the chain must contain: what it covers
+	// has then not been changed by anybody, key or not.
+	Anchor Hash
+	// Progress, if not nil, is called before each segment that is hashed for the chain.
+	Progress func(done, total int)
+}
 
 // Report is what Verify found.
 type Report struct {
@@ -27,6 +37,11 @@ type Report struct {
 	// Cut reports that the newest segment's file is shorter than its header says.
 	Cut         bool
 	DurableLost int64 // promised sequences that the cut took
+	// The chain, if there is one: how many links, of which signed, the last sequence that it
+	// covers and the root over everything up to there.
+	Links, Signed int
+	Chained       int64
+	Root          Hash
 }
 
 // SegmentReport is one segment in a Report.
@@ -50,7 +65,7 @@ type SegmentReport struct {
 // the first damage; ErrNotFound; ErrFormatVersion; ErrDirectory.
 func Verify(dir string, o VerifyOptions) (Report, error) { return verify(osStorage{}, dir, o) }
 
-func verify(st storage, dir string, _ VerifyOptions) (rep Report, err error) {
+func verify(st storage, dir string, o VerifyOptions) (rep Report, err error) {
 	rep.Live = st.locked(dir)
 	s, err := takeSurvey(st, dir, true, rep.Live)
 	if errors.Is(err, os.ErrNotExist) && s == nil || s != nil && len(s.segs) == 0 {
@@ -93,7 +108,73 @@ func verify(st storage, dir string, _ VerifyOptions) (rep Report, err error) {
 			rep.TornSegment = s.segs[k].name
 		}
 	}
-	return rep, s.sealedTailsAreZero()
+	if err := s.sealedTailsAreZero(); err != nil {
+		return rep, err
+	}
+	return rep, s.verifyChain(&rep, o)
+}
+
+// verifyChain checks the chain against the segments that it covers and are still there.
+func (s *survey) verifyChain(rep *Report, o VerifyOptions) error {
+	links, _, err := readChain(s.st, s.dir, rep.UUID)
+	if err != nil {
+		return err
+	}
+	byID := make(map[uint64]*Link, len(links))
+	anchored := o.Anchor == Hash{}
+	for i := range links {
+		l := &links[i]
+		at := int64(i) * linkBytes
+		if err := l.check(o.PublicKey); err != nil {
+			return &CorruptionError{chainName, at, l.First, err}
+		}
+		byID[l.Segment] = l
+		anchored = anchored || l.Root == o.Anchor
+		rep.Links++
+		if len(l.Signature) > 0 {
+			rep.Signed++
+		}
+		rep.Chained, rep.Root = l.Last, l.Root
+	}
+	if !anchored {
+		return &CorruptionError{chainName, 0, 0, fmt.Errorf("%w: root %v is not in it", ErrChain, o.Anchor)}
+	}
+	if len(links) == 0 {
+		if o.PublicKey != nil {
+			return &CorruptionError{chainName, 0, 0, fmt.Errorf("%w: there is no chain", ErrSignature)}
+		}
+		return nil
+	}
+	first, last := links[0].Segment, links[len(links)-1].Segment
+	var covered []*found
+	for _, seg := range s.segs {
+		if rep.Live && !seg.sealed {
+			last = seg.id - 1 // what was sealed, and chained, since the survey is for the next time
+		}
+		if seg.id >= first && seg.id <= last {
+			covered = append(covered, seg)
+		}
+	}
+	for i, seg := range covered {
+		if o.Progress != nil {
+			o.Progress(i, len(covered))
+		}
+		want := byID[seg.id]
+		if want == nil || !seg.sealed {
+			return corrupt(seg, recordsOffset, seg.first, fmt.Errorf("%w: the segment is not in it", ErrChain))
+		}
+		got, err := hashSegment(s.st, s.dir, &found{name: seg.name, first: seg.first, id: seg.id}, nil, nil)
+		if err != nil {
+			return err
+		}
+		if got.Tree != want.Tree || got.Records != want.Records || got.First != want.First || got.Last != want.Last || got.LastTime != want.LastTime {
+			return corrupt(seg, recordsOffset, seg.first, fmt.Errorf("%w: the contents are not those that were chained", ErrChain))
+		}
+	}
+	if n := len(covered); n > 0 && covered[n-1].id < last && !rep.Live {
+		return corrupt(covered[n-1], recordsOffset, 0, fmt.Errorf("%w: it goes on to segment %016x, which is not there", ErrChain, last))
+	}
+	return nil
 }
 
 // sealedTailsAreZero checks that nothing follows a seal.

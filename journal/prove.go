@@ -1,0 +1,115 @@
+package journal
+
+import (
+	"crypto/ed25519"
+	"fmt"
+)
+
+// Proof shows that one record is in a journal, to somebody who has a root and not the journal. It
+// holds the record, its path in the tree of its segment, and the links from that segment to the
+// root. It marshals to JSON.
+type Proof struct {
+	Header []byte // bytes 8 to 32 of the record's header
+	Body   []byte
+	Index  uint64 // of the record in its segment
+	Path   []Hash // RFC 6962 audit path, from the leaf up
+	Links  []Link // of its segment first, then each that follows, to the root
+}
+
+// Prove makes the proof of the event or void seq against the newest root of the chain, or, if
+// anchor is not zero, against that root. It reads the record's segment, and verifies it.
+//
+// Errors: ErrNotChained; *CorruptionError; ErrNotFound.
+func Prove(dir string, seq int64, anchor Hash) (Proof, error) {
+	return prove(osStorage{}, dir, seq, anchor)
+}
+
+func prove(st storage, dir string, seq int64, anchor Hash) (p Proof, err error) {
+	segs, _, _, err := listSegments(st, dir)
+	if err != nil {
+		return p, err
+	}
+	if len(segs) == 0 {
+		return p, fmt.Errorf("%w: %s", ErrNotFound, dir)
+	}
+	s := &survey{st: st, dir: dir}
+	if err := s.readPages(segs[0]); err != nil {
+		return p, err
+	}
+	if segs[0].hdrErr != nil {
+		return p, corrupt(segs[0], 0, segs[0].first, segs[0].hdrErr)
+	}
+	links, _, err := readChain(st, dir, segs[0].hdr.uuid)
+	if err != nil {
+		return p, err
+	}
+	from, to := -1, len(links)-1
+	for i, l := range links {
+		if l.First <= seq && seq <= l.Last {
+			from = i
+		}
+		if anchor != (Hash{}) && l.Root == anchor {
+			to = i
+		}
+	}
+	switch {
+	case from < 0:
+		return p, fmt.Errorf("%w: sequence %d", ErrNotChained, seq)
+	case to < from || anchor != (Hash{}) && links[to].Root != anchor:
+		return p, fmt.Errorf("%w: no root %v at or after sequence %d", ErrNotChained, anchor, seq)
+	}
+	for _, seg := range segs {
+		if seg.id != links[from].Segment {
+			continue
+		}
+		want := &target{sequence: seq}
+		l, err := hashSegment(st, dir, seg, want, nil)
+		if err != nil {
+			return p, err
+		}
+		if l.Tree != links[from].Tree || !want.found {
+			return p, corrupt(seg, recordsOffset, seq, fmt.Errorf("%w: the contents are not those that were chained", ErrChain))
+		}
+		return Proof{want.header, want.body, want.index, want.path, links[from : to+1]}, nil
+	}
+	return p, fmt.Errorf("%w: the segment of sequence %d is no longer there", ErrOutOfRange, seq)
+}
+
+// VerifyProof checks a proof against a root that the caller has from elsewhere, and, if key is
+// not nil, that it is key that signed the root. It returns the record; Body is the proof's.
+//
+// Errors: ErrProof; ErrSignature.
+func VerifyProof(p Proof, root Hash, key ed25519.PublicKey) (rec Record, err error) {
+	bad := func(what string) (Record, error) { return Record{}, fmt.Errorf("%w: %s", ErrProof, what) }
+	if len(p.Header) != recordHeaderBytes-8 || len(p.Links) == 0 || len(p.Path) > 64 {
+		return bad("its form")
+	}
+	tree, ok := treeRoot(leafHash(p.Header, p.Body), p.Index, p.Links[0].Records, p.Path)
+	if !ok || tree != p.Links[0].Tree {
+		return bad("the record is not in the segment's tree")
+	}
+	for i := range p.Links {
+		l := &p.Links[i]
+		if l.root() != l.Root {
+			return bad("a link's root")
+		}
+		if i > 0 && (l.Previous != p.Links[i-1].Root || l.UUID != p.Links[i-1].UUID) {
+			return bad("the links do not follow each other")
+		}
+	}
+	last := &p.Links[len(p.Links)-1]
+	if last.Root != root {
+		return bad("it ends at another root")
+	}
+	if key != nil {
+		if err := last.check(key); err != nil {
+			return Record{}, err
+		}
+	}
+	w3 := le.Uint64(p.Header[16:])
+	return Record{
+		Sequence: int64(le.Uint64(p.Header[0:])), Time: int64(le.Uint64(p.Header[8:])),
+		Type: uint16(w3), Kind: Kind(w3 >> 16), Flags: Flags(w3 >> 24),
+		Body: p.Body, Segment: p.Links[0].Segment,
+	}, nil
+}
