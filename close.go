@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/headrace/headrace/event"
 	"github.com/headrace/headrace/handlers"
 	"github.com/headrace/headrace/journal"
 )
@@ -20,9 +21,9 @@ import (
 // If the engine had halted before, the error is why. Calling it again waits for the first call and
 // returns the same.
 //
-// A handler may not call Close, which would wait for it: ErrWouldDeadlock.
+// A handler or a follower's function may not call Close, which would wait for it: ErrWouldDeadlock.
 func (e *Engine) Close(ctx context.Context) error {
-	if handlers.InLane(ctx) || handlers.OnLane(e.lanes) {
+	if handlers.InLane(ctx) || handlers.OnLane(e.lanes) || ctx.Value(followKey{}) == e {
 		return ErrWouldDeadlock
 	}
 	if e.closed.CompareAndSwap(false, true) {
@@ -86,7 +87,10 @@ func (e *Engine) drain(ctx context.Context) error {
 	}
 	for {
 		last := e.ring.Cursor()
-		for _, c := range e.consumers {
+		for i, c := range e.consumers {
+			if i > 0 {
+				e.journal.RequestSync() // whoever stands behind durable need not wait for its time
+			}
 			if err := c.WaitFor(ctx, last); err != nil {
 				return fmt.Errorf("headrace: lane %q is late: at %d of %d: %w", c.Name(), c.Cursor(), last, e.translate(err))
 			}
@@ -147,7 +151,16 @@ func (e *Engine) awaitFollowers(ctx context.Context) error {
 // types in its next version does not answer the past.
 func (e *Engine) markProgress() error {
 	now := time.Now().UnixNano()
-	body, err := systemBody(progress{Sequence: e.journal.Written()}, now)
+	p := progress{Sequence: e.journal.Written()}
+	for _, lane := range e.topology.reacting() {
+		for _, id := range lane.lane.HandlerIDs() {
+			p.Handlers = append(p.Handlers, event.HandlerID(id))
+		}
+	}
+	if len(p.Handlers) == 0 {
+		return nil
+	}
+	body, err := systemBody(p, now)
 	if err != nil {
 		return err
 	}

@@ -48,6 +48,7 @@ type Engine struct {
 	closeErr error         // of the first Close; read after done
 
 	mu        sync.Mutex
+	following map[string]bool // names of followers that run
 	producers map[string]*Producer
 	err       error // why it halted
 	halted    chan struct{}
@@ -59,19 +60,17 @@ type Engine struct {
 
 // Open opens the journal in dir, making it if there is none, recovers it, replays it through the
 // handlers of t, and goes live: when Open returns, the state of every lane contains the whole log,
-// and what its handlers owe to it (answers that a crash kept from the log) is on its way.
+// and the log what its handlers owed to it (answers that a crash kept from it).
 //
-// Errors: journal.ErrLocked if another engine has dir; *journal.CorruptionError if the log is damaged below
-// what was promised durable, in which case nothing was changed; *handlers.HandlerError if a
-// handler fails on the past; faults of o and t, joined. After an error nothing stays open.
+// Errors: journal.ErrLocked if another engine has dir; *journal.CorruptionError if the log is damaged
+// where it was acknowledged, in which case no acknowledged record was touched;
+// *handlers.HandlerError if a handler fails on the past; faults of o and t, joined. After an error
+// nothing stays open.
 //
 // t belongs to the engine from then on.
 func Open(dir string, t *Topology, o Options) (*Engine, error) {
 	o, err := o.withDefaults()
-	if err != nil {
-		return nil, err
-	}
-	if err := t.use(); err != nil {
+	if err := errors.Join(err, t.use(o.Slots)); err != nil {
 		return nil, err
 	}
 	j, err := journal.Open(dir, o.Journal)
@@ -83,6 +82,7 @@ func Open(dir string, t *Topology, o Options) (*Engine, error) {
 		dedup:     handlers.NewDedup(o.DedupWindow),
 		waits:     map[string]*ring.Consumer{},
 		producers: map[string]*Producer{},
+		following: map[string]bool{},
 		done:      make(chan struct{}), halted: make(chan struct{}), fed: make(chan struct{}),
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
@@ -104,11 +104,8 @@ func (e *Engine) start() error {
 	if err != nil {
 		return err
 	}
-	if err := e.build(h); err != nil {
-		return err
-	}
 	err = e.topology.bind(handlers.Binding{
-		Context: e.ctx, Types: e.types, Feedback: e.feedback, Watermarks: h.marks(e.topology),
+		Context: e.ctx, Types: e.types, Watermarks: h.marks(e.topology),
 		Limits: handlers.Limits{
 			EventBytes:  e.maxBody(),
 			BatchEvents: e.maxBatchEvents(),
@@ -119,8 +116,14 @@ func (e *Engine) start() error {
 	if err != nil {
 		return err
 	}
-	if err := e.replay(h.last); err != nil {
+	if err := e.replay(h); err != nil {
 		return err
+	}
+	if err := e.build(h); err != nil {
+		return err
+	}
+	for _, l := range e.lanes {
+		l.EmitTo(e.feedback)
 	}
 	if err := e.ring.Start(); err != nil {
 		return err
@@ -133,7 +136,7 @@ func (e *Engine) start() error {
 			e.ring.Halt()
 		}
 	}()
-	e.log.Info("headrace: open", "last_sequence", h.last, "events", h.events, "took", time.Since(began))
+	e.log.Info("headrace: open", "last_sequence", e.journal.Written(), "events", h.events, "took", time.Since(began))
 	return nil
 }
 
@@ -189,7 +192,7 @@ func (e *Engine) build(h *history) error {
 		durable = durable || p.options.Behind == Durable
 	}
 	jo := handlers.JournalerOptions{LastTime: h.lastTime}
-	if durable {
+	if durable && o.Journal.Durability != journal.None() {
 		jo.SyncBacklog = int64(o.Slots / 2)
 	}
 	e.journaler, err = e.consume(journalStage, handlers.NewJournaler(r, e.journal, jo), ring.ConsumerOptions{})
@@ -216,6 +219,7 @@ func (e *Engine) build(h *history) error {
 		if err != nil {
 			return err
 		}
+		p.lane.Releasing(c.Release)
 		e.lanes = append(e.lanes, p.lane)
 		if p.projector != nil {
 			p.projector.Running(func(ctx context.Context, seq int64) error { return e.await(ctx, c, seq) })

@@ -22,11 +22,14 @@ var (
 	// ErrUnknownLane reports the name of a lane or projection that the topology does not have.
 	ErrUnknownLane = errors.New("headrace: no lane of this name")
 
+	// ErrFollowing reports a second follower with the name of one that runs.
+	ErrFollowing = errors.New("headrace: a follower of this name is running")
+
 	// ErrTopology reports a topology that was used before, or that contradicts itself.
 	ErrTopology = errors.New("headrace: unusable topology")
 
-	// ErrProducerName reports a producer name that is empty or longer than 255 bytes.
-	ErrProducerName = errors.New("headrace: producer name must have 1 to 255 bytes")
+	// ErrProducerName reports a producer name that is empty, longer than 255 bytes, or no UTF-8.
+	ErrProducerName = errors.New("headrace: producer name must have 1 to 255 bytes of UTF-8")
 
 	// ErrLog reports a system event in the log that this version cannot understand.
 	ErrLog = errors.New("headrace: log holds a system event that cannot be read")

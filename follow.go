@@ -76,24 +76,22 @@ func validName(name string) bool {
 // all that it may read was handled. handlers.ErrDiverged means that the checkpoint belongs to a
 // history that a power cut took back: the follower has acted on events that are no more.
 //
-// Each event is delivered at least once: after a crash from the last checkpoint on.
+// Two followers of one name at a time are refused with ErrFollowing, and inside a handler it is
+// ErrWouldDeadlock. Each event is delivered at least once: after a crash from the last checkpoint on.
 func (e *Engine) Follow(ctx context.Context, o FollowOptions, fn func(context.Context, handlers.Delivery) error) error {
 	o, err := o.withDefaults()
 	if err != nil {
 		return err
 	}
-	if handlers.InLane(ctx) {
+	if handlers.InLane(ctx) || handlers.OnLane(e.lanes) {
 		return ErrWouldDeadlock
 	}
-	e.mu.Lock()
-	if e.closing.Load() {
-		e.mu.Unlock()
-		return ErrClosed
+	if err := e.beginFollow(o.Name); err != nil {
+		return err
 	}
-	e.follows.Add(1)
-	e.mu.Unlock()
-	defer e.follows.Done()
+	defer e.endFollow(o.Name)
 
+	ctx = context.WithValue(ctx, followKey{}, e)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(e.followCtx, func() { cancel(ErrClosed) })()
@@ -104,6 +102,30 @@ func (e *Engine) Follow(ctx context.Context, o FollowOptions, fn func(context.Co
 	return f.run(ctx)
 }
 
+// followKey marks the context of a follower's function with its engine.
+type followKey struct{}
+
+func (e *Engine) beginFollow(name string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case e.closing.Load():
+		return ErrClosed
+	case name != "" && e.following[name]:
+		return fmt.Errorf("%w: %q", ErrFollowing, name)
+	}
+	e.following[name] = true
+	e.follows.Add(1)
+	return nil
+}
+
+func (e *Engine) endFollow(name string) {
+	e.mu.Lock()
+	delete(e.following, name)
+	e.mu.Unlock()
+	e.follows.Done()
+}
+
 type follower struct {
 	engine  *Engine
 	options FollowOptions
@@ -112,6 +134,7 @@ type follower struct {
 
 	at      handlers.Checkpoint // the last event handled
 	unsaved int
+	failed  error // what fn returned
 }
 
 func (f *follower) run(ctx context.Context) error {
@@ -140,11 +163,19 @@ func (f *follower) run(ctx context.Context) error {
 			_, err = r.Read(func(rec journal.Record) error { return f.handle(ctx, rec) })
 		}
 	}
+	if f.failed != nil {
+		err = f.failed
+	}
 	if f.unsaved > 0 {
-		err = errors.Join(err, f.save())
+		if serr := f.save(); serr != nil {
+			err = errors.Join(err, serr)
+		}
 	}
 	return err
 }
+
+// errFollowFailed ends a reader; what Follow returns is follower.failed.
+var errFollowFailed = errors.New("headrace: follower's function failed")
 
 // resume returns where to begin, after checking that the checkpoint is of this history.
 func (f *follower) resume() (int64, error) {
@@ -177,8 +208,8 @@ func (f *follower) handle(ctx context.Context, rec journal.Record) error {
 		if err != nil {
 			return err
 		}
-		if err := f.fn(ctx, d); err != nil {
-			return err
+		if f.failed = f.fn(ctx, d); f.failed != nil {
+			return errFollowFailed
 		}
 	}
 	f.at = handlers.CheckpointOf(rec)

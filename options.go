@@ -7,6 +7,7 @@ import (
 	"math/bits"
 	"time"
 
+	"github.com/headrace/headrace/event"
 	"github.com/headrace/headrace/journal"
 	"github.com/headrace/headrace/ring"
 )
@@ -27,7 +28,7 @@ type Options struct {
 	Wait ring.WaitStrategy
 
 	// Journal configures the log: segment size, durability, limits. Its FirstSequence is used for a
-	// new journal only. Journal.MaxBodyBytes bounds an event's envelope and payload.
+	// new journal only. Journal.MaxBodyBytes bounds an event's envelope and payload: [1 KiB, 64 MiB].
 	Journal journal.Options
 
 	// DedupWindow is how many of the last events with a publisher's own id are remembered, to
@@ -43,8 +44,8 @@ type Options struct {
 	// with ErrFeedbackFull: [1, 1<<30]. Default 10,000.
 	CascadeDepth int
 
-	// OverflowBytes bounds the memory of events larger than SlotBytes that are on their way; producers
-	// wait beyond it. At least 64 KiB. Default 64 MiB.
+	// OverflowBytes bounds the memory of events larger than SlotBytes that are on their way: beyond it
+	// producers wait. What handlers emit counts, and does not wait. At least 64 KiB. Default 64 MiB.
 	OverflowBytes int64
 
 	// OnError is told once why the engine halted, on a goroutine of its own. Publish, the waits,
@@ -63,6 +64,8 @@ const (
 	defaultOverflowBytes = 64 << 20
 	defaultCascadeDepth  = 10_000
 	minLaneBytes         = 64 << 10
+	minBodyBytes         = 1 << 10 // room for the engine's own events
+	maxFirstSequence     = 1 << 61
 )
 
 // withDefaults returns o with the defaults filled in, or all of its faults.
@@ -91,6 +94,9 @@ func (o Options) withDefaults() (Options, error) {
 	check(o.FeedbackBytes >= minLaneBytes, "FeedbackBytes", o.FeedbackBytes, "at least 65,536")
 	check(o.OverflowBytes >= minLaneBytes, "OverflowBytes", o.OverflowBytes, "at least 65,536")
 	check(o.CascadeDepth >= 1 && o.CascadeDepth <= 1<<30, "CascadeDepth", o.CascadeDepth, "[1, 1,073,741,824]")
+	check(o.Journal.FirstSequence >= 0 && o.Journal.FirstSequence <= maxFirstSequence, "Journal.FirstSequence", o.Journal.FirstSequence, "0 or [1, 1<<61]")
+	check(o.Journal.MaxBodyBytes <= event.MaxPayloadBytes, "Journal.MaxBodyBytes", o.Journal.MaxBodyBytes, "at most 67,108,864")
+	check(o.Journal.MaxBodyBytes == 0 || o.Journal.MaxBodyBytes >= minBodyBytes, "Journal.MaxBodyBytes", o.Journal.MaxBodyBytes, "0 or at least 1024")
 	return o, errors.Join(faults...)
 }
 

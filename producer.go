@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/headrace/headrace/event"
 	"github.com/headrace/headrace/handlers"
@@ -22,7 +23,7 @@ type Meta struct {
 	CorrelationID event.ID    // of the conversation; default none, and answers take the event's own id
 	CausationID   event.ID    // of the event that led to this one
 	Kind          event.Kind  // default the type's
-	Time          time.Time   // when it happened; default now
+	Time          time.Time   // when it happened, in the years 1678 to 2261; default now
 	Trace         event.Trace // of the span that publishes it
 }
 
@@ -42,7 +43,7 @@ type Producer struct {
 // Producer returns the producer with this name, the same one at each call. The name, 1 to 255
 // bytes, stands in every event that it publishes.
 func (e *Engine) Producer(name string) (*Producer, error) {
-	if name == "" || len(name) > 255 {
+	if name == "" || len(name) > 255 || !utf8.ValidString(name) {
 		return nil, fmt.Errorf("%w: %q", ErrProducerName, name)
 	}
 	e.mu.Lock()
@@ -112,8 +113,9 @@ func (p *Producer) fence(ctx context.Context) error {
 // of the first time.
 //
 // Errors: ErrClosed, ErrHalted with the cause, the error of ctx, ErrWouldDeadlock from inside
-// a handler, event.ErrUnregistered, handlers.ErrTooLarge, *event.EncodeError, *event.FieldError,
-// handlers.ErrIDConflict. After any of them the event is not in the log, and will not be.
+// a handler (with the handler's Context always, with another as soon as it would wait),
+// event.ErrUnregistered, handlers.ErrTooLarge, *event.EncodeError, *event.FieldError,
+// handlers.ErrIDConflict. After any of them the event of this call is not in the log, and will not be.
 //
 // It does not allocate if the event fits a slot and its type has its own encoder.
 func Publish[T any](ctx context.Context, p *Producer, v T, m Meta) (int64, error) {
@@ -124,19 +126,25 @@ func Publish[T any](ctx context.Context, p *Producer, v T, m Meta) (int64, error
 	if err := p.admit(ctx); err != nil {
 		return 0, err
 	}
-	if !m.ID.IsZero() {
-		seq, fresh, err := p.engine.dedup.Begin(ctx, m.ID, bound.ID)
-		if err != nil || !fresh {
-			return seq, err
-		}
-		if seq, err = publish(ctx, p, bound, codec, &v, &m); err != nil {
-			p.engine.dedup.Cancel(m.ID)
-			return 0, err
-		}
-		p.engine.dedup.Done(m.ID, seq)
-		return seq, nil
+	if m.ID.IsZero() {
+		return publish(ctx, p, bound, codec, &v, &m)
 	}
-	return publish(ctx, p, bound, codec, &v, &m)
+	seq, fresh, err := p.engine.dedup.Begin(ctx, m.ID, bound.ID)
+	if err != nil || !fresh {
+		return seq, err
+	}
+	done := false
+	defer func() { // also when an encoder ends the goroutine
+		if !done {
+			p.engine.dedup.Cancel(m.ID)
+		}
+	}()
+	if seq, err = publish(ctx, p, bound, codec, &v, &m); err != nil {
+		return 0, err
+	}
+	done = true
+	p.engine.dedup.Done(m.ID, seq)
+	return seq, nil
 }
 
 func publish[T any](ctx context.Context, p *Producer, bound *handlers.Bound, codec *event.Type[T], v *T, m *Meta) (int64, error) {
@@ -149,11 +157,26 @@ func publish[T any](ctx context.Context, p *Producer, bound *handlers.Bound, cod
 		return 0, err
 	}
 	s := p.engine.ring.Slot(seq)
+	published := false
+	defer func() { // what is claimed must be published, also when an encoder ends the goroutine
+		if !published {
+			s.Void()
+			p.engine.ring.Publish(seq, seq)
+		}
+	}()
 	body, err := p.begin(s, bound, m, codec.Kind(), codec.Version())
 	if err == nil {
 		body, err = codec.AppendPayload(body, v)
 	}
-	return seq, p.end(seq, s, bound, body, err)
+	if err == nil {
+		err = p.fill(s, seq, bound, body)
+	}
+	if err != nil {
+		return 0, err
+	}
+	p.engine.ring.Publish(seq, seq)
+	published = true
+	return seq, nil
 }
 
 // feedbackShare is the part of the feedback lane at which producers outside wait. It is small because what
@@ -228,31 +251,28 @@ func (p *Producer) begin(s *handlers.Slot, bound *handlers.Bound, m *Meta, kind 
 	}
 	now := time.Now().UnixNano()
 	if h.Time = now; !m.Time.IsZero() {
-		h.Time = m.Time.UnixNano()
+		if h.Time = m.Time.UnixNano(); !time.Unix(0, h.Time).Equal(m.Time) {
+			return nil, &event.FieldError{Field: "Time", Reason: "outside the years 1678 to 2261", Err: event.ErrHeader}
+		}
 	}
 	if h.ID.IsZero() {
 		h.ID = event.NewIDAt(now)
 	}
 	room := s.Room()
-	if largest := bound.Grow(0); largest > cap(room) {
-		room = p.engine.overflow.Buffer(largest)
+	if expected := bound.Expect(); expected > cap(room) {
+		room = p.engine.overflow.Buffer(expected)
 	}
 	return event.AppendHeader(room, &h)
 }
 
-// end publishes the slot: with its event, or void if there is an error, which it returns.
-func (p *Producer) end(seq int64, s *handlers.Slot, bound *handlers.Bound, body []byte, err error) error {
+// fill makes body the slot's event.
+func (p *Producer) fill(s *handlers.Slot, seq int64, bound *handlers.Bound, body []byte) error {
 	e := p.engine
-	if limit := e.maxBody(); err == nil && len(body) > limit {
-		err = fmt.Errorf("%w: %s of %d bytes, limit %d", handlers.ErrTooLarge, bound.Codec.Name(), len(body), limit)
+	bound.Grow(len(body))
+	if limit := e.maxBody(); len(body) > limit {
+		return fmt.Errorf("%w: %s of %d bytes, limit %d", handlers.ErrTooLarge, bound.Codec.Name(), len(body), limit)
 	}
-	if err != nil {
-		s.Void()
-	} else {
-		bound.Grow(len(body))
-		s.Type, s.Kind, s.Batch, s.Time = bound.ID, journal.KindEvent, 0, 0
-		e.overflow.Put(s, seq, body)
-	}
-	e.ring.Publish(seq, seq)
-	return err
+	s.Type, s.Kind, s.Batch, s.Time = bound.ID, journal.KindEvent, 0, 0
+	e.overflow.Put(s, seq, body)
+	return nil
 }

@@ -19,8 +19,8 @@ import (
 // it known which of them it holds.
 type history struct {
 	catalog    *event.Catalog
-	handlers   map[string]int64 // handler id: owes no answer to causes up to this sequence
-	watermarks map[uint64]int64 // event.HandlerID: highest cause with an answer in the log
+	handlers   map[string]int64 // handler id: answers causes after this sequence
+	watermarks map[uint64]int64 // event.HandlerID: no answer to a cause up to here is missing in the log
 	dedup      *handlers.Dedup  // nil: not wanted
 	last       int64            // highest sequence
 	lastTime   int64            // time of its record
@@ -68,8 +68,8 @@ func (h *history) learn(rec journal.Record) error {
 		if err := decodeSystem(rec.Sequence, v, &p); err != nil {
 			return err
 		}
-		for id, from := range h.handlers { // those that the log knew by then
-			h.handlers[id] = max(from, p.Sequence)
+		for _, id := range p.Handlers {
+			h.watermarks[id] = max(h.watermarks[id], p.Sequence)
 		}
 		return nil
 	}
@@ -133,33 +133,59 @@ func (h *history) introduce(j *journal.Journal, t *Topology) error {
 			}
 		}
 	}
-	if len(entries) == 0 {
-		return nil
+	for _, e := range entries {
+		seq, err := j.Append(e)
+		if err != nil {
+			return err
+		}
+		h.last, h.lastTime = seq, now
 	}
-	last, err := j.AppendBatch(entries)
-	if err != nil {
-		return err
-	}
-	h.last, h.lastTime = last, now
 	h.events += int64(len(entries))
 	return nil
 }
 
-// replay runs every lane over the log up to last, each with a reader and a goroutine of its own.
-func (e *Engine) replay(last int64) error {
+// replay runs every lane over the log, each with a reader and a goroutine of its own, until nothing is
+// left to read: what the lanes owe is appended behind the log, and read by all of them too.
+func (e *Engine) replay(h *history) error {
+	h.lastTime = max(h.lastTime, time.Now().UnixNano())
+	owed := handlers.NewOwed(e.journal, h.lastTime)
 	lanes := e.topology.lanes
+	readers := make([]*journal.Reader, len(lanes))
+	defer func() {
+		for _, r := range readers {
+			if r != nil {
+				r.Close()
+			}
+		}
+	}()
+	for i, p := range lanes {
+		r, err := e.journal.NewReader(0, journal.ReaderOptions{})
+		if err != nil {
+			return err
+		}
+		readers[i] = r
+		p.lane.EmitTo(owed)
+	}
+	for {
+		end := e.journal.Written()
+		if err := replayRound(lanes, readers); err != nil {
+			return err
+		}
+		if e.journal.Written() == end {
+			return nil
+		}
+	}
+}
+
+// replayRound lets every lane handle what is in the log now.
+func replayRound(lanes []placed, readers []*journal.Reader) error {
 	errs := make(chan error, len(lanes))
-	for _, p := range lanes {
+	for i, p := range lanes {
 		go func() {
 			// What stands if a handler ends the goroutine, as t.FailNow does in a test.
 			err := fmt.Errorf("headrace: replay of lane %q: %w", p.lane.Name(), ring.ErrGoexit)
 			defer func() { errs <- err }()
-			r, rerr := e.journal.NewReader(0, journal.ReaderOptions{Until: last})
-			if rerr == nil {
-				defer r.Close() // also when a handler ends the goroutine
-				_, rerr = r.Read(p.lane.Replay)
-			}
-			err = rerr
+			_, err = readers[i].Read(p.lane.Replay)
 		}()
 	}
 	var faults []error
@@ -190,7 +216,7 @@ func Replay(dir string, t *Topology, o ReplayOptions) (Replayed, error) {
 	if o.Until < 0 {
 		return none, fmt.Errorf("headrace: ReplayOptions.Until = %d: want 0 or a sequence", o.Until)
 	}
-	if err := t.use(); err != nil {
+	if err := t.use(0); err != nil {
 		return none, err
 	}
 	h, err := newHistory(nil)
@@ -205,6 +231,11 @@ func Replay(dir string, t *Topology, o ReplayOptions) (Replayed, error) {
 	durable, derr := r.Durable()
 	if err := errors.Join(err, derr, r.Close()); err != nil {
 		return none, err
+	}
+	for _, c := range t.registry.Types() { // types that the log does not know yet: no event has them
+		if _, _, err := h.catalog.Assign(c.Name()); err != nil {
+			return none, err
+		}
 	}
 	result := Replayed{LastSequence: h.last, DurableSequence: durable, Events: h.events}
 	marks := map[string]int64{}

@@ -35,10 +35,11 @@ type handlerAdded struct {
 	From    int64  `msgpack:"from"`
 }
 
-// progress says at a clean close that the log holds the answers of every handler known to it to all causes
-// up to Sequence.
+// progress says at a clean close that the log holds all answers of these handlers to causes up to
+// Sequence. Handlers that the log knows and that did not run are not among them: they still owe.
 type progress struct {
-	Sequence int64 `msgpack:"sequence"`
+	Sequence int64    `msgpack:"sequence"`
+	Handlers []uint64 `msgpack:"handlers"` // event.HandlerID of each
 }
 
 func newCatalog() (*event.Catalog, error) {

@@ -95,7 +95,8 @@ func (t *Topology) Project(p Projector, o LaneOptions) {
 }
 
 // ReactFromStart makes the handler with this id, when the log does not know it yet, react to the whole
-// past. By default a handler that is new reads the past and answers only what comes after it.
+// past. By default a handler that is new reads the past and answers only what comes after it. Once the
+// log knows it, this has no effect.
 func (t *Topology) ReactFromStart(id string) { t.fromStart[id] = true }
 
 func (t *Topology) add(p placed) {
@@ -117,8 +118,9 @@ func (t *Topology) add(p placed) {
 	t.lanes = append(t.lanes, p)
 }
 
-// use takes the topology for one engine or replay, and reports its faults.
-func (t *Topology) use() error {
+// use takes the topology for one engine or replay, and reports its faults. slots is the size of the
+// ring, 0 if there is none.
+func (t *Topology) use(slots int) error {
 	if t == nil || t.registry == nil {
 		return fmt.Errorf("%w: no registry", ErrTopology)
 	}
@@ -134,6 +136,11 @@ func (t *Topology) use() error {
 				faults = append(faults, fmt.Errorf("%w: handler %q is on lanes %q and %q", ErrTopology, id, other, p.lane.Name()))
 			}
 			seen[id], ids[id] = p.lane.Name(), true
+		}
+	}
+	for _, p := range t.lanes {
+		if slots > 0 && p.options.MaxBatch > slots {
+			faults = append(faults, fmt.Errorf("%w: lane %q: MaxBatch %d is more than the ring's %d slots", ErrTopology, p.lane.Name(), p.options.MaxBatch, slots))
 		}
 	}
 	for id := range t.fromStart {

@@ -36,11 +36,17 @@ func LoadCheckpoint(path string) (Checkpoint, error) {
 	case err != nil:
 		return c, fmt.Errorf("handlers: checkpoint: %w", err)
 	}
-	if err := json.Unmarshal(data, &c); err != nil || c.Sequence < 0 {
-		return Checkpoint{}, fmt.Errorf("%w: %s: %v", ErrCheckpoint, path, err)
+	if err := json.Unmarshal(data, &c); err != nil {
+		return Checkpoint{}, fmt.Errorf("%w: %s: %w", ErrCheckpoint, path, err)
+	}
+	if c.Sequence < 1 {
+		return Checkpoint{}, fmt.Errorf("%w: %s: it names no event", ErrCheckpoint, path)
 	}
 	return c, nil
 }
+
+// tempSuffix cannot be part of a follower's name.
+const tempSuffix = "~"
 
 // Save replaces the file at path by c: after a crash it holds the old or the new one, whole. The
 // directory of path is made if need be.
@@ -58,7 +64,7 @@ func (c Checkpoint) Save(path string) (err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(path+".tmp", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := os.OpenFile(path+tempSuffix, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
@@ -72,7 +78,7 @@ func (c Checkpoint) Save(path string) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(path+".tmp", path); err != nil {
+	if err := os.Rename(path+tempSuffix, path); err != nil {
 		return err
 	}
 	d, err := os.Open(dir)

@@ -28,13 +28,13 @@ func TestCheckpoint_SaveAndLoad(t *testing.T) {
 	}
 
 	// A half-written successor, as a crash leaves it, changes nothing.
-	require.NoError(t, os.WriteFile(path+".tmp", []byte(`{"seq`), 0o600))
+	require.NoError(t, os.WriteFile(path+tempSuffix, []byte(`{"seq`), 0o600))
 	c, err = LoadCheckpoint(path)
 	require.NoError(t, err)
 	require.NoError(t, c.Check(rec))
 	require.NoError(t, CheckpointOf(rec).Save(path))
 
-	for _, bad := range []string{"", "{", `{"sequence":-1}`, `[]`} {
+	for _, bad := range []string{"", "{", `{"sequence":-1}`, `[]`, "null", "{}"} {
 		require.NoError(t, os.WriteFile(path, []byte(bad), 0o600))
 		_, err = LoadCheckpoint(path)
 		require.ErrorIs(t, err, ErrCheckpoint, "%q", bad)

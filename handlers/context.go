@@ -106,7 +106,8 @@ func Emit[T any](c *Context, v T) error { return EmitWith(c, v, EmitOptions{}) }
 //
 // It never waits. Errors: ErrReadOnly on a lane that only reads, ErrNotInHandler, ErrTooLarge,
 // ErrBatchTooLarge, ErrFeedbackFull for a cascade that is too deep, event.ErrUnregistered, and
-// *event.EncodeError. A handler should return them.
+// *event.EncodeError. Whatever the handler makes of it, the lane then fails: at replay Emit would not
+// have failed, and the state would be another.
 func EmitWith[T any](c *Context, v T, o EmitOptions) error {
 	switch {
 	case c.lane.outputs == nil:
@@ -116,6 +117,14 @@ func EmitWith[T any](c *Context, v T, o EmitOptions) error {
 	case c.sequence <= c.handler.watermark:
 		return nil
 	}
+	err := emit(c, &v, o)
+	if err != nil {
+		c.lane.outputs.err = err
+	}
+	return err
+}
+
+func emit[T any](c *Context, v *T, o EmitOptions) error {
 	bound, codec, err := Lookup[T](c.lane.types)
 	if err != nil {
 		return err
@@ -130,7 +139,7 @@ func EmitWith[T any](c *Context, v T, o EmitOptions) error {
 	if err != nil {
 		return err
 	}
-	if data, err = codec.AppendPayload(data, &v); err != nil {
+	if data, err = codec.AppendPayload(data, v); err != nil {
 		return err
 	}
 	if err := out.add(data, start, bound.ID); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -29,6 +30,7 @@ type Feedback struct {
 	change *sync.Cond // bytes fell, or stopped: the waiters look again
 	wake   chan struct{}
 	in     chunk // appended by the lane; swapped out whole by run
+	stuck  bool  // the ring is full, and publishing waits for the lanes
 	err    error // why it stopped; nil while it runs
 }
 
@@ -45,6 +47,13 @@ type output struct {
 	n        uint32
 }
 
+// A sink is where outputs go: the feedback lane, or, before the ring runs, the journal itself.
+type sink interface {
+	emit(data []byte, outs []output) error
+	loaded() bool // so much waits that the lane should give its slots back and relax
+	relax()
+}
+
 // errStopped ends waits on a feedback lane that was stopped on purpose.
 var errStopped = errors.New("handlers: feedback lane stopped")
 
@@ -58,9 +67,9 @@ func NewFeedback(r *ring.Ring[Slot], o *Overflow, limitBytes int64) *Feedback {
 // Bytes is how much is emitted and not yet published. It may be called from any goroutine.
 func (f *Feedback) Bytes() int64 { return f.bytes.Load() }
 
-// append takes over a copy of one atomic batch. It never waits; ErrFeedbackFull is its only error,
+// emit takes over a copy of one atomic batch. It never waits; ErrFeedbackFull is its only error,
 // besides that of a lane that stopped.
-func (f *Feedback) append(data []byte, outs []output) error {
+func (f *Feedback) emit(data []byte, outs []output) error {
 	size := int64(len(data))
 	if total := f.bytes.Add(size); total > f.limit {
 		f.bytes.Add(-size)
@@ -118,7 +127,7 @@ func (f *Feedback) Run(ctx context.Context) error {
 func (f *Feedback) publish(ctx context.Context, c chunk) error {
 	for i := 0; i < len(c.outs); {
 		n := int(c.outs[i].n)
-		hi, err := f.ring.ClaimContext(ctx, n)
+		hi, err := f.claim(ctx, n)
 		if err != nil {
 			return err
 		}
@@ -126,12 +135,16 @@ func (f *Feedback) publish(ctx context.Context, c chunk) error {
 		for k := range n {
 			o := c.outs[i+k]
 			s := f.ring.Slot(lo + int64(k))
-			body := append(s.Room(), c.data[o.off:o.off+o.len]...)
+			room := s.Room()
+			if o.len > cap(room) {
+				room = f.overflow.Buffer(o.len)
+			}
+			body := append(room, c.data[o.off:o.off+o.len]...)
 			s.Type, s.Kind, s.Batch, s.Time = o.typeID, journal.KindEvent, 0, 0
 			if k == 0 && n > 1 {
 				s.Batch = uint32(n)
 			}
-			f.overflow.put(s, lo+int64(k), body)
+			f.overflow.Put(s, lo+int64(k), body)
 			size += o.len
 		}
 		f.ring.Publish(lo, hi)
@@ -140,6 +153,53 @@ func (f *Feedback) publish(ctx context.Context, c chunk) error {
 	}
 	return nil
 }
+
+// claim claims, and lets the lane know while it cannot: then only the lane can make room.
+func (f *Feedback) claim(ctx context.Context, n int) (int64, error) {
+	hi, err := f.ring.TryClaim(n)
+	if !errors.Is(err, ring.ErrFull) {
+		return hi, err
+	}
+	f.setStuck(true)
+	defer f.setStuck(false)
+	return f.ring.ClaimContext(ctx, n)
+}
+
+func (f *Feedback) setStuck(stuck bool) {
+	f.mu.Lock()
+	f.stuck = stuck
+	f.change.Broadcast()
+	f.mu.Unlock()
+}
+
+// relax is for the lane, between two events: while much waits to be published it lets that happen first,
+// so that a ring full of commands does not turn into a queue full of answers. If the ring is full,
+// only the lanes can make room: then it yields for a while and goes on, whatever waits.
+func (f *Feedback) relax() {
+	for yields := 0; f.bytes.Load() > f.soft() && yields < maxYields; {
+		f.mu.Lock()
+		for f.bytes.Load() > f.soft() && !f.stuck && f.err == nil {
+			f.change.Wait()
+		}
+		stop := f.err != nil
+		f.mu.Unlock()
+		if stop {
+			return
+		}
+		yields++
+		runtime.Gosched()
+	}
+}
+
+// maxYields is how often a lane lets others run before it handles the next event although the
+// feedback lane is stuck.
+const maxYields = 100
+
+// soft is how many bytes may wait before a lane slows down for them.
+func (f *Feedback) soft() int64 { return f.limit / 4 }
+
+// loaded tells whether a lane should slow down.
+func (f *Feedback) loaded() bool { return f.bytes.Load() > f.soft() }
 
 func (f *Feedback) done(size int) {
 	f.bytes.Add(int64(-size))

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"unicode/utf8"
 
 	"github.com/headrace/headrace/event"
 	"github.com/headrace/headrace/journal"
@@ -34,9 +36,11 @@ type Lane struct {
 	byType    []dispatcher // by type id; nil = nobody asks for it
 	outputs   *outputs     // nil = this lane may not emit
 	published bool         // stands before the journal: handlers see the publisher's time
+	release   func(seq int64)
 
-	lock    sync.Locker // held while events are applied; nil if nobody looks in from outside
-	applied int64       // highest sequence applied; guarded by lock where there is one
+	lock    sync.Locker  // held while events are applied; nil if nobody looks in from outside
+	applied int64        // highest sequence applied; guarded by lock where there is one
+	shown   atomic.Int64 // applied, at the end of the last span
 	call    Context
 	keyText string        // the last key that was asked for as a string
 	routine atomic.Uint64 // the goroutine it runs on, live; 0 before that
@@ -60,9 +64,10 @@ type dispatcher interface {
 }
 
 type typed[T any] struct {
-	codec *event.Type[T]
-	value T
-	calls []call[T]
+	codec  *event.Type[T]
+	shares bool // copies of a T share memory that can be changed
+	value  T
+	calls  []call[T]
 }
 
 type call[T any] struct {
@@ -87,13 +92,14 @@ func (l *Lane) HandlerIDs() []string {
 
 // On registers fn for events of Go type T under a stable id, 1 to 255 bytes. The id stands in the log
 // with everything that the handler emits: keep it when the code changes. One id may handle several
-// types; the same id for the same type twice is a fault, which Bind reports.
+// types; the same id for the same type twice is a fault, which Bind reports. After Bind it has no
+// effect.
 //
 // fn owns its T: strings and slices in it are copies. It runs on the lane's goroutine. If it returns
 // an error or panics, the lane stops before the event, and with it the engine.
 func On[T any](l *Lane, id string, fn func(*Context, T) error) {
-	if id == "" || len(id) > 255 {
-		l.faults = append(l.faults, fmt.Errorf("handlers: lane %q: handler id %q must have 1 to 255 bytes", l.name, id))
+	if id == "" || len(id) > 255 || !utf8.ValidString(id) {
+		l.faults = append(l.faults, fmt.Errorf("handlers: lane %q: handler id %q must have 1 to 255 bytes of UTF-8", l.name, id))
 		return
 	}
 	if fn == nil {
@@ -108,7 +114,7 @@ func On[T any](l *Lane, id string, fn func(*Context, T) error) {
 		}
 		d, ok := l.dispatcher(bound.ID).(*typed[T])
 		if !ok {
-			d = &typed[T]{codec: codec}
+			d = &typed[T]{codec: codec, shares: shares(reflect.TypeFor[T]())}
 		}
 		for _, c := range d.calls {
 			if c.handler == r {
@@ -118,6 +124,23 @@ func On[T any](l *Lane, id string, fn func(*Context, T) error) {
 		d.calls = append(d.calls, call[T]{r, fn})
 		return bound.ID, d, nil
 	}})
+}
+
+// shares tells whether copies of a value of type t have memory in common that one of them can change.
+func shares(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Slice, reflect.Map, reflect.Pointer, reflect.Interface:
+		return true
+	case reflect.Array:
+		return shares(t.Elem())
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if shares(t.Field(i).Type) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (l *Lane) reaction(id string) *reaction {
@@ -142,8 +165,7 @@ func (l *Lane) dispatcher(typeID uint16) dispatcher {
 type Binding struct {
 	Context    context.Context  // ends when the engine halts
 	Types      *Types           // of this log
-	Feedback   *Feedback        // nil: the lane may not emit, or emits nowhere
-	Emits      bool             // the lane may emit; with a nil Feedback what it emits is dropped
+	Emits      bool             // the lane may emit; until Sink what it emits is dropped
 	Limits     Limits           // on what it emits
 	Watermarks map[string]int64 // by handler id: up to which cause the log holds its answers
 	Published  bool             // the lane does not stand behind the journal
@@ -152,10 +174,13 @@ type Binding struct {
 // Bind makes the lane ready to run, and reports all faults of its registrations joined: ids, nil
 // functions, types that are not registered.
 func (l *Lane) Bind(b Binding) error {
+	if l.types != nil {
+		return fmt.Errorf("handlers: lane %q already serves another engine or replay", l.name)
+	}
 	faults := append([]error(nil), l.faults...)
 	l.ctx, l.types, l.published, l.byType, l.outputs = b.Context, b.Types, b.Published, nil, nil
 	if b.Emits {
-		l.outputs = &outputs{feedback: b.Feedback, limits: b.Limits}
+		l.outputs = &outputs{limits: b.Limits}
 	}
 	for _, reg := range l.registers {
 		id, d, err := reg.bind(l, b.Types)
@@ -175,6 +200,18 @@ func (l *Lane) Bind(b Binding) error {
 	return errors.Join(faults...)
 }
 
+// Releasing gives the lane the means to give slots back in the middle of a span: ring.Consumer's
+// Release. It is the engine's to call, before the ring starts.
+func (l *Lane) Releasing(release func(seq int64)) { l.release = release }
+
+// EmitTo says where the lane's outputs go from now on: to the journal while it is replayed, then
+// to the feedback lane. It is the engine's to call, while the lane stands still.
+func (l *Lane) EmitTo(s sink) {
+	if l.outputs != nil {
+		l.outputs.sink = s
+	}
+}
+
 // HandleSpan handles a span of the live ring. It is the ring's to call.
 func (l *Lane) HandleSpan(first int64, span []Slot) (err error) {
 	if l.routine.Load() == 0 {
@@ -184,11 +221,16 @@ func (l *Lane) HandleSpan(first int64, span []Slot) (err error) {
 		l.lock.Lock()
 		defer l.lock.Unlock()
 	}
+	defer l.visible()
 	defer l.catch(&err)
 	for i := range span {
 		s := &span[i]
 		seq := first + int64(i)
 		if s.Kind == journal.KindEvent {
+			if l.outputs != nil && l.outputs.sink.loaded() {
+				l.release(l.applied) // the slots handled so far are what the outputs wait for
+				l.outputs.sink.relax()
+			}
 			var t int64
 			if !l.published { // else the journaler may be stamping it just now
 				t = s.Time
@@ -208,6 +250,7 @@ func (l *Lane) Replay(rec journal.Record) (err error) {
 		l.lock.Lock()
 		defer l.lock.Unlock()
 	}
+	defer l.visible()
 	defer l.catch(&err)
 	if rec.Kind == journal.KindEvent {
 		if err := l.handle(rec.Sequence, rec.Time, rec.Type, rec.Body); err != nil {
@@ -217,6 +260,9 @@ func (l *Lane) Replay(rec journal.Record) (err error) {
 	l.applied = rec.Sequence
 	return nil
 }
+
+// visible shows how far the state is to those who do not take the lock.
+func (l *Lane) visible() { l.shown.Store(l.applied) }
 
 func (l *Lane) handle(seq, time int64, typeID uint16, body []byte) error {
 	d := l.dispatcher(typeID)
@@ -240,6 +286,11 @@ func (d *typed[T]) run(c *Context) error {
 		return c.lane.failure(err)
 	}
 	for i := range d.calls {
+		if i > 0 && d.shares { // the handler before may have changed what it owned
+			if err := d.codec.DecodeVersion(c.event.Version(), c.event.Payload(), &d.value); err != nil {
+				return c.lane.failure(err)
+			}
+		}
 		c.begin(d.calls[i].handler)
 		err := d.calls[i].fn(c, d.value)
 		if err == nil {

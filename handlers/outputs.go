@@ -17,11 +17,12 @@ type Limits struct {
 // outputs collects what one handler emits for one event: an atomic batch in the making. It is
 // the lane's alone, and reused for every call.
 type outputs struct {
-	feedback *Feedback
-	limits   Limits
-	header   event.Header
-	data     []byte
-	outs     []output
+	sink   sink  // nil: what is emitted is dropped
+	err    error // of an Emit in this call: the handler may not swallow it
+	limits Limits
+	header event.Header
+	data   []byte
+	outs   []output
 }
 
 // add takes data as the output's buffer, in which the new event begins at start.
@@ -42,16 +43,16 @@ func (o *outputs) add(data []byte, start int, typeID uint16) error {
 
 // commit hands the batch to the feedback lane.
 func (o *outputs) commit() error {
-	if len(o.outs) == 0 {
-		return nil
+	if o.err != nil {
+		return o.err
 	}
-	if o.feedback == nil {
+	if len(o.outs) == 0 || o.sink == nil {
 		return nil
 	}
 	for _, out := range o.outs {
 		event.SetOutputs(o.data[out.off:out.off+out.len], uint32(len(o.outs)))
 	}
-	return o.feedback.append(o.data, o.outs)
+	return o.sink.emit(o.data, o.outs)
 }
 
-func (o *outputs) reset() { o.data, o.outs = o.data[:0], o.outs[:0] }
+func (o *outputs) reset() { o.data, o.outs, o.err = o.data[:0], o.outs[:0], nil }

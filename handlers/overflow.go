@@ -44,17 +44,31 @@ func (o *Overflow) Bytes() int64 { return o.bytes.Load() }
 
 // Put makes body the slot's body: it stands in the slot's room, or is held here until all have passed
 // seq. Call it between Claim and Publish of seq.
-func (o *Overflow) Put(s *Slot, seq int64, body []byte) { o.put(s, seq, body) }
-
-func (o *Overflow) put(s *Slot, seq int64, body []byte) {
-	s.Body = body
-	if len(body) <= cap(s.room) {
+func (o *Overflow) Put(s *Slot, seq int64, body []byte) {
+	if len(body) > cap(s.room) {
+		s.Body = body
+		o.mu.Lock()
+		o.bytes.Add(int64(cap(body)))
+		o.used = append(o.used, held{seq, body})
+		o.mu.Unlock()
 		return
 	}
-	o.bytes.Add(int64(cap(body)))
+	if cap(body) == 0 || &body[:1][0] == &s.room[:1][0] {
+		s.Body = body
+		return
+	}
+	// Encoded elsewhere for fear of its size, and small after all.
+	s.Body = append(s.room, body...)
 	o.mu.Lock()
-	o.used = append(o.used, held{seq, body})
+	o.keep(body)
 	o.mu.Unlock()
+}
+
+// keep keeps a buffer for reuse, if there are not enough.
+func (o *Overflow) keep(buf []byte) {
+	if len(o.free) < keepFree {
+		o.free = append(o.free, buf)
+	}
 }
 
 // Buffer returns a buffer of length 0 for a body of about sizeHint bytes.
@@ -86,12 +100,20 @@ func (o *Overflow) reclaim() {
 			continue
 		}
 		o.bytes.Add(int64(-cap(h.buf)))
-		if len(o.free) < keepFree {
-			o.free = append(o.free, h.buf)
-		}
+		o.keep(h.buf)
 	}
 	clear(o.used[len(keep):])
 	o.used = keep
+}
+
+// oldest is the sequence of the first body that is held, 0 if there is none.
+func (o *Overflow) oldest() int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.used) == 0 {
+		return 0
+	}
+	return o.used[0].seq
 }
 
 // Wait returns when less than the limit is held. Call it before a claim.
@@ -104,10 +126,7 @@ func (o *Overflow) Wait(ctx context.Context, wait func(ctx context.Context, seq 
 		if o.bytes.Load() < o.limit {
 			return nil
 		}
-		o.mu.Lock()
-		oldest := o.used[0].seq
-		o.mu.Unlock()
-		if err := wait(ctx, oldest); err != nil {
+		if err := wait(ctx, o.oldest()); err != nil {
 			return err
 		}
 	}

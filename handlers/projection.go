@@ -46,20 +46,17 @@ func (p *Projection[S]) Lane() *Lane { return p.lane }
 
 // View calls fn with the state and the sequence of the last event that it contains. The state does not
 // change during the call, and must not be changed or kept by it. While fn runs the lane waits, and
-// behind it, in the end, the ring: be brief. It may be called from any goroutine, but not from
-// a handler of this projection.
+// behind it, in the end, the ring: be brief. It may be called from any goroutine, but neither from
+// a handler of this projection nor inside another View of it, which would wait for each other.
+// After a handler has failed the state may hold a part of what it did to the event it failed on.
 func (p *Projection[S]) View(fn func(s *S, sequence int64)) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	fn(p.state, p.lane.applied)
 }
 
-// Sequence is the last event that the state contains.
-func (p *Projection[S]) Sequence() int64 {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	return p.lane.applied
-}
+// Sequence is the last event that the state contains. It may be called from anywhere, also inside View.
+func (p *Projection[S]) Sequence() int64 { return p.lane.shown.Load() }
 
 // Running tells the projection how to wait for its lane. It is its engine's to call, before any
 // WaitFor.

@@ -21,21 +21,22 @@ type Bound struct {
 	ID    uint16
 	Codec event.Codec
 
-	largest atomic.Int64 // bytes of the largest body seen: where it outgrows a slot, encode elsewhere
+	expect atomic.Int64 // bytes that a body may well have, as seen lately
 }
 
-// Grow notes a body's size and returns the largest so far.
-func (b *Bound) Grow(size int) int {
-	for {
-		old := b.largest.Load()
-		if int64(size) <= old {
-			return int(old)
-		}
-		if b.largest.CompareAndSwap(old, int64(size)) {
-			return size
-		}
+// Grow notes a body's size.
+func (b *Bound) Grow(size int) {
+	old := b.expect.Load()
+	if n := int64(size); n > old {
+		b.expect.Store(n) // of several at once, one is remembered: it is a guess
+	} else if n < old/2 {
+		b.expect.Store(old - old/8)
 	}
 }
+
+// Expect is how large the next body may well be: as large as the last large ones, if there were any
+// lately.
+func (b *Bound) Expect() int { return int(b.expect.Load()) }
 
 // NewTypes joins registry and catalog. A registered type that the catalog does not know can be
 // read by nobody and published by nobody; the engine assigns ids before it calls this.
