@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"sync"
 	"testing"
@@ -272,15 +273,15 @@ func BenchmarkOneToOneRaw(b *testing.B) {
 	}
 }
 
-// BenchmarkThreeToThree: three producers, each with a ring and a consumer of its own, events of three
-// words. One operation is one event on any of them.
+// BenchmarkThreeToThree: three producers with a ring each, and one consumer that polls the three in
+// turn; events of three words. One operation is one event on any of them.
 func BenchmarkThreeToThree(b *testing.B) {
 	const lanes = 3
 	var (
-		rings [lanes]*ring.Ring[[3]uint64]
-		sums  [lanes]tally
-		errs  [lanes]error
-		wg    sync.WaitGroup
+		rings   [lanes]*ring.Ring[[3]uint64]
+		pollers [lanes]*ring.Poller[[3]uint64]
+		errs    [lanes]error
+		wg      sync.WaitGroup
 	)
 	for l := range lanes {
 		r, err := ring.New[[3]uint64](ring.Options{Slots: 1 << 16, Producers: ring.SingleProducer})
@@ -288,15 +289,7 @@ func BenchmarkThreeToThree(b *testing.B) {
 			b.Fatal(err)
 		}
 		defer r.Halt()
-		_, err = r.Consume("sum", ring.HandlerFunc[[3]uint64](func(_ int64, span [][3]uint64) error {
-			n := sums[l].n
-			for i := range span {
-				n += span[i][0] + span[i][1] + span[i][2]
-			}
-			sums[l].n = n
-			return nil
-		}), ring.ConsumerOptions{})
-		if err != nil {
+		if pollers[l], err = r.Poller("sum", ring.ConsumerOptions{}); err != nil {
 			b.Fatal(err)
 		}
 		if err := r.Start(); err != nil {
@@ -314,15 +307,40 @@ func BenchmarkThreeToThree(b *testing.B) {
 			}
 		})
 	}
+	var sum, want uint64
+	for open := lanes; open > 0; {
+		idle := true
+		for l, p := range pollers {
+			if p == nil {
+				continue
+			}
+			_, span, err := p.Poll(1 << 16)
+			if errors.Is(err, ring.ErrClosed) {
+				pollers[l] = nil
+				open--
+				continue
+			} else if err != nil {
+				b.Fatal(err)
+			}
+			for i := range span {
+				sum += span[i][0] + span[i][1] + span[i][2]
+			}
+			idle = idle && len(span) == 0
+		}
+		if idle {
+			runtime.Gosched()
+		}
+	}
 	wg.Wait()
 	b.StopTimer()
 	for l := range lanes {
 		if errs[l] != nil {
 			b.Fatal(errs[l])
 		}
-		if want := sumTo(uint64(share(b.N, lanes, l))); sums[l].n != want {
-			b.Fatalf("lane %d: sum %d, want %d", l, sums[l].n, want)
-		}
+		want += sumTo(uint64(share(b.N, lanes, l)))
 	}
-	b.ReportMetric(2*lanes/float64(runtime.GOMAXPROCS(0)), "threads/proc")
+	if sum != want {
+		b.Fatalf("sum of %d events is %d, want %d", b.N, sum, want)
+	}
+	b.ReportMetric((lanes+1)/float64(runtime.GOMAXPROCS(0)), "threads/proc")
 }

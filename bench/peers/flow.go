@@ -235,7 +235,8 @@ func produce(w Work, publish func(first, n int) error) error {
 	return nil
 }
 
-// threefold runs three of round side by side, a third of the events each: LMAX's ThreeToThree.
+// threefold runs three of round side by side, a third of the events each. It is LMAX's ThreeToThree
+// for systems whose rings bring their own consumers and cannot be read by one that polls all three.
 func threefold(round func(Work) (Result, error)) func(Work) (Result, error) {
 	return func(w Work) (Result, error) {
 		w.Events, w.Producers = w.Events/3, 1

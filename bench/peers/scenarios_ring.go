@@ -57,10 +57,10 @@ func lmaxScenarios() []Scenario {
 		},
 		{
 			Name:    "ring/three-to-three",
-			About:   "three producers with a ring and a consumer each, events of 24 bytes, 65,536 slots",
+			About:   "three producers with a ring each, one consumer that polls all three (headrace, channel) or one each, events of 24 bytes, 65,536 slots",
 			Work:    Work{Events: 3_000_000, Batch: 1, BodyBytes: 24, Producers: 3},
 			Want:    threefoldSum,
-			Threads: 6,
+			Threads: 4, // and 6 with a consumer each
 			Systems: threefoldSystems(),
 		},
 	}
@@ -201,9 +201,10 @@ func flowSystems[E words](newFlow func() flow[E], slots int, multi bool, channel
 func threefoldSystems() []System {
 	slots := ringSlots
 	return []System{
-		{"headrace", each(threefold(headraceFlow(newTripleFlow, slots, ring.WaitStrategy{})))},
-		{"headrace-yield", each(threefold(headraceFlow(newTripleFlow, slots, ring.WaitYield())))},
-		{"channel", each(threefold(channelFlow(channelTriple)))},
+		{"headrace", each(headracePolled)},
+		{"headrace-consumers", each(threefold(headraceFlow(newTripleFlow, slots, ring.WaitStrategy{})))},
+		{"channel", each(channelSelect)},
+		{"channel-consumers", each(threefold(channelFlow(channelTriple)))},
 		{"go-disruptor-v0.5.0", each(threefold(disruptorFlow(newTripleFlow, slots, disruptorV050Open[[3]uint64](nil))))},
 		{"go-disruptor-v0.5.0-yield", each(threefold(disruptorFlow(newTripleFlow, slots, disruptorV050Open[[3]uint64](yieldWait{}))))},
 		{"go-disruptor-2020", each(threefold(disruptorFlow(newTripleFlow, slots, disruptor2020Open[[3]uint64](disruptor2020Sleep()))))},

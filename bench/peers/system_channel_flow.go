@@ -218,3 +218,36 @@ func channelPingPong(w Work, m *meter) (Result, error) {
 	close(ping)
 	return res, err
 }
+
+// channelSelect is three producers with a channel each and one consumer that selects among them.
+func channelSelect(w Work) (Result, error) {
+	var in [3]chan [3]uint64
+	for i := range in {
+		in[i] = make(chan [3]uint64, graphChannel)
+	}
+	total := make(chan uint64, 1)
+	go func() {
+		var n uint64
+		for range w.Events {
+			var e [3]uint64
+			select {
+			case e = <-in[0]:
+			case e = <-in[1]:
+			case e = <-in[2]:
+			}
+			n += e[0] + e[1] + e[2]
+		}
+		total <- n
+	}()
+	start := time.Now()
+	share := w.Events / 3
+	err := produce(w, func(first, n int) error {
+		c := in[(first-1)/share]
+		for i := range n {
+			c <- [3]uint64{uint64(i + 1)}
+		}
+		return nil
+	})
+	n := <-total
+	return Result{Start: start, Elapsed: time.Since(start), Sum: n}, err
+}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/headrace/headrace/ring"
@@ -129,4 +131,66 @@ func headraceRaw(wait ring.WaitStrategy) func(Work) (Result, error) {
 		res := Result{Start: start, Elapsed: time.Since(start), Sum: seen.n}
 		return res, r.Close(context.Background())
 	}
+}
+
+// headracePolled is LMAX's ThreeToThree: a ring for each of three producers, and one consumer that
+// polls them in turn.
+func headracePolled(w Work) (Result, error) {
+	const lanes = 3
+	var (
+		rings   [lanes]*ring.Ring[[3]uint64]
+		pollers [lanes]*ring.Poller[[3]uint64]
+	)
+	for l := range lanes {
+		r, err := ring.New[[3]uint64](ring.Options{Slots: ringSlots, Producers: ring.SingleProducer})
+		if err != nil {
+			return Result{}, err
+		}
+		defer r.Halt()
+		rings[l] = r
+		if pollers[l], err = r.Poller("sum", ring.ConsumerOptions{}); err != nil {
+			return Result{}, err
+		}
+		if err := r.Start(); err != nil {
+			return Result{}, err
+		}
+	}
+	type answer struct {
+		sum uint64
+		err error
+	}
+	total := make(chan answer, 1)
+	go func() {
+		var sum uint64
+		for left := w.Events; left > 0; {
+			idle := true
+			for l, p := range pollers {
+				_, span, err := p.Poll(ringSlots)
+				if err != nil {
+					total <- answer{err: fmt.Errorf("ring %d: %w", l, err)}
+					return
+				}
+				for i := range span {
+					sum += span[i][0] + span[i][1] + span[i][2]
+				}
+				left -= len(span)
+				idle = idle && len(span) == 0
+			}
+			if idle {
+				runtime.Gosched()
+			}
+		}
+		total <- answer{sum: sum}
+	}()
+
+	start := time.Now()
+	share := w.Events / lanes
+	err := produce(w, func(first, n int) error {
+		return publishWords(rings[(first-1)/share], 1, n, w.Batch)
+	})
+	if err != nil {
+		return Result{}, err
+	}
+	a := <-total
+	return Result{Start: start, Elapsed: time.Since(start), Sum: a.sum}, a.err
 }
