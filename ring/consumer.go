@@ -44,6 +44,7 @@ type Consumer struct {
 	name   string
 	parked any  // *parking[T], nil for pollers
 	polled bool // it has no goroutine
+	lane   bool // of a Shared, which alone may take it out of the graph
 	_      cpu.Pad
 
 	// cursor is stored by the consumer's goroutine, each time with a full fence. Everything up to

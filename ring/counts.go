@@ -126,7 +126,7 @@ func (s *sequencer) holder(n int) *Consumer {
 	return nil
 }
 
-var epoch = time.Now()
+var clockStart = time.Now()
 
 // nanos is the monotonic time, never 0.
-func nanos() int64 { return int64(time.Since(epoch)) + 1 }
+func nanos() int64 { return int64(time.Since(clockStart)) + 1 }

@@ -148,6 +148,9 @@ func (r *Ring[T]) fits(c *Consumer, claimed, from int64) error {
 // From inside c's own handler Leave returns ErrWouldDeadlock at once, and c leaves. It may be called
 // from any goroutine, and again.
 func (r *Ring[T]) Leave(ctx context.Context, c *Consumer) error {
+	if c != nil && c.lane {
+		return optionError("Consumer", "%q is a lane, which leaves by LeaveLane", c.name)
+	}
 	if err := r.leaveAt(c, 0); err != nil {
 		return err
 	}

@@ -172,19 +172,22 @@ func (r *Ring[T]) Parked(c *Consumer) []Parked[T] {
 // failed decides what follows the failure of a call on [lo, end], of which span is nil if they
 // are aborted events. It returns where to go on, or does not return.
 func (l *loop[T]) failed(lo, end int64, span []T, stack []byte, err error) (next int64) {
-	first := lo
+	if err == errStopped {
+		runtime.Goexit()
+	}
+	first, hi := lo, end
 	lo = min(max(lo, l.cursor.Load()+1), end) // what is released is handled
+	if l.narrow.hi != 0 {                     // the handler is ours, and was in a part of the span
+		lo, hi = max(lo, l.narrow.lo), l.narrow.hi
+		l.narrow = sequences{}
+	}
 	var rewind *RewindError
 	if errors.As(err, &rewind) {
-		if rewind.From > l.cursor.Load() && rewind.From >= first && rewind.From <= end {
+		if rewind.From > l.cursor.Load() && rewind.From >= lo && rewind.From <= hi {
 			runtime.Gosched()
 			return rewind.From
 		}
-		err = fmt.Errorf("%w: %d is not in [%d, %d]", ErrRewindRange, rewind.From, lo, end)
-	}
-	hi := end
-	if l.narrow.hi != 0 { // the handler is ours, and was in a part of the span
-		lo, hi = max(lo, l.narrow.lo), l.narrow.hi
+		err = fmt.Errorf("%w: %d is not in [%d, %d]", ErrRewindRange, rewind.From, lo, hi)
 	}
 	var one *EventError
 	if errors.As(err, &one) && one.Sequence >= lo && one.Sequence <= end {
