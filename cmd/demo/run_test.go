@@ -75,6 +75,9 @@ func count(t testing.TB, path string) (m shop.Summary) {
 
 func TestRun_RetailFile(t *testing.T) {
 	input := retail(t)
+	if testing.Short() || raceEnabled {
+		t.Skip("imports all of the retail file several times")
+	}
 	dir := filepath.Join(t.TempDir(), "d")
 	out := good(t, "run", "--dir", dir, "--input", input, "--json")
 	require.Equal(t, 1, strings.Count(out, "\n"), "one line")
@@ -97,7 +100,7 @@ func TestRun_RetailFile(t *testing.T) {
 // Killed at random moments and run again until done, a run ends with the same object.
 func TestRun_KillNine_SameObject(t *testing.T) {
 	source := map[string][]string{"made up": {"--orders", "20000"}}
-	if path := filepath.Join("..", "..", "..", "shared", "data", "online_retail.csv.gz"); !testing.Short() {
+	if path := filepath.Join("..", "..", "..", "shared", "data", "online_retail.csv.gz"); !testing.Short() && !raceEnabled {
 		if _, err := os.Stat(path); err == nil {
 			source["retail file"] = []string{"--input", path}
 		}
