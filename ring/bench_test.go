@@ -121,7 +121,7 @@ func multicast(add func(...*Consumer) *Consumer) { add(); add(); add() }
 func diamond(add func(...*Consumer) *Consumer)   { add(add(), add()) }
 
 func waits() []WaitStrategy {
-	return []WaitStrategy{WaitAdaptive(), WaitSpin(), WaitYield(), WaitPark()}
+	return []WaitStrategy{WaitAdaptive(), WaitSpin(), WaitYield(), WaitPark(), WaitSleep()}
 }
 
 func BenchmarkOneToOne(b *testing.B) {

@@ -146,6 +146,7 @@ func (r *Ring[T]) newLoop(c *Consumer, h Handler[T], o ConsumerOptions) *loop[T]
 		maxBatch: int64(o.MaxBatch),
 		policy:   o.OnError.withDefaults(),
 		parking:  new(parking[T]),
+		pin:      o.Pin,
 	}
 	if l.maxBatch == 0 {
 		l.maxBatch = max(1, r.seq.slots/8)

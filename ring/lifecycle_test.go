@@ -633,7 +633,7 @@ func TestOneSlot_EveryEventPasses(t *testing.T) {
 
 func TestWaitStrategy_Names(t *testing.T) {
 	require.Equal(t, "default", WaitStrategy{}.String())
-	for i, name := range []string{"adaptive", "spin", "yield", "park"} {
+	for i, name := range []string{"adaptive", "spin", "yield", "park", "sleep"} {
 		require.Equal(t, name, waits()[i].String())
 	}
 }

@@ -20,6 +20,7 @@ type loop[T any] struct {
 	handler  Handler[T]
 	maxBatch int64
 	policy   ErrorPolicy
+	pin      Pin
 	parking  *parking[T]
 	reader   *disruptor.DefaultReader
 
@@ -45,6 +46,10 @@ type exit[T any] struct {
 func (l *loop[T]) run() {
 	defer l.ended()
 	l.goroutine.Store(goroutineID())
+	if err := l.pin.apply(); err != nil {
+		next := l.cursor.Load() + 1
+		l.halt(&ConsumerError{Consumer: l.name, Sequence: next, Last: next, Attempts: 1, Err: err})
+	}
 	if !l.begun {
 		l.begin()
 	} else if e := l.exited; e != nil {

@@ -98,6 +98,8 @@ type ConsumerOptions struct {
 	// past what those in After have handled, or, without After, what is published. 0, the default,
 	// takes FirstSequence before Start; for Ring.Join see there.
 	From int64
+	// Pin is where the consumer's goroutine runs. Default: anywhere. A Poller has none.
+	Pin Pin
 }
 
 func (o ConsumerOptions) validate(s *sequencer) error {
@@ -116,8 +118,6 @@ func (o ConsumerOptions) validate(s *sequencer) error {
 	if o.From < 0 {
 		faults = append(faults, optionError("From", "%d is negative", o.From))
 	}
-	if err := o.OnError.validate(); err != nil {
-		faults = append(faults, err)
-	}
+	faults = append(faults, o.OnError.validate(), o.Pin.validate())
 	return errors.Join(faults...)
 }

@@ -2,6 +2,7 @@ package ring
 
 import (
 	"context"
+	"reflect"
 	"sync"
 	"unsafe"
 
@@ -12,8 +13,9 @@ import (
 // called from any goroutine, except that with SingleProducer the claims and Publish belong to one
 // goroutine at a time.
 type Ring[T any] struct {
-	slots []T
-	seq   *sequencer
+	slots    []T
+	seq      *sequencer
+	pointers bool // in T
 
 	onError func(*ConsumerError)
 	done    chan struct{} // closed when no consumer runs any more
@@ -40,10 +42,11 @@ func newRing[T any](o Options, plain bool) (*Ring[T], error) {
 		return nil, err
 	}
 	r := &Ring[T]{
-		slots:   make([]T, o.Slots),
-		seq:     &sequencer{},
-		onError: o.OnError,
-		done:    make(chan struct{}),
+		slots:    make([]T, o.Slots),
+		seq:      &sequencer{},
+		pointers: hasPointers(reflect.TypeFor[T]()),
+		onError:  o.OnError,
+		done:     make(chan struct{}),
 	}
 	r.seq.init(o, plain)
 	return r, nil

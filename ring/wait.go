@@ -11,11 +11,13 @@ import (
 )
 
 // WaitStrategy is how a goroutine waits for a sequence. The zero value means the default of the
-// place where it stands; WaitSpin, WaitYield, WaitPark and WaitAdaptive make the others.
+// place where it stands; WaitSpin, WaitYield, WaitSleep, WaitPark and WaitAdaptive make the others.
 //
 //	strategy      costs while idle     wakes up in          for
 //	WaitSpin      a core               well under 1 us      a core per waiter, to spare
 //	WaitYield     a core, politely     about 1 us           cores that are shared now and then
+//	WaitSleep     a timer now and      up to 1 ms           many that wait and nobody in a hurry;
+//	              then, under 1 %                           never costs a publisher a wake-up
 //	WaitPark      nothing              5 to 50 us           rings that are mostly idle
 //	WaitAdaptive  nothing after a      under 1 us busy,     everything else
 //	              few microseconds     5 to 50 us idle
@@ -28,6 +30,7 @@ type WaitStrategy struct {
 	yields   int   // polls with runtime.Gosched between them
 	parks    bool  // block when these are used up; else yield for ever
 	adaptive bool  // spin only where a processor is free for it
+	sleeps   bool  // sleep between polls when these are used up, longer and longer
 }
 
 const (
@@ -49,6 +52,14 @@ func WaitSpin() WaitStrategy {
 // It never blocks.
 func WaitYield() WaitStrategy {
 	return WaitStrategy{name: "yield", spins: 100, pause: cpu.PausesFor(pollInterval)}
+}
+
+// WaitSleep polls and yields for a few microseconds, then sleeps between polls: 50 us at first,
+// twice as long each time, up to 1 ms. Nobody has to wake it, so that not even the first publish
+// after a pause costs more than a store; Close, Halt and Leave take up to a millisecond to be
+// noticed.
+func WaitSleep() WaitStrategy {
+	return WaitStrategy{name: "sleep", spins: 8, pause: cpu.PausesFor(pollInterval), yields: 4, sleeps: true}
 }
 
 // WaitPark polls and yields for a few microseconds, then blocks until it is woken.
@@ -149,11 +160,18 @@ type waiter struct {
 	yields  int
 	pause   int32
 	parks   bool
-	counted bool // in spinners
+	sleeps  bool
+	counted bool          // in spinners
+	slept   time.Duration // the last time
 }
 
+const (
+	sleepMin = 50 * time.Microsecond
+	sleepMax = time.Millisecond
+)
+
 func (w WaitStrategy) begin() waiter {
-	v := waiter{spins: w.spins, yields: w.yields, pause: w.pause, parks: w.parks}
+	v := waiter{spins: w.spins, yields: w.yields, pause: w.pause, parks: w.parks, sleeps: w.sleeps}
 	if w.adaptive {
 		if n := processors.n.Load(); n < 2 || spinners.n.Add(1) >= n {
 			if n >= 2 {
@@ -175,7 +193,12 @@ func (v *waiter) step() bool {
 		return true
 	}
 	v.end()
-	if v.parks {
+	if v.parks || v.sleeps {
+		if v.yields == 0 && v.sleeps {
+			v.slept = min(max(2*v.slept, sleepMin), sleepMax)
+			time.Sleep(v.slept)
+			return true
+		}
 		if v.yields == 0 {
 			noteProcessors()
 			return false
