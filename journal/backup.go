@@ -1,0 +1,253 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// BackupOptions configure Backup.
+type BackupOptions struct {
+	// Progress, if not nil, is called now and then with the bytes copied and to copy.
+	Progress func(done, total int64)
+}
+
+// BackupReport is what Backup did.
+type BackupReport struct {
+	First, Last int64 // sequences that the copy now holds; Last is First-1 if none
+	Copied      int   // segments copied, in whole or in part
+	Kept        int   // sealed segments that the copy had already
+	Bytes       int64 // read and written
+	Links       int   // of the chain
+}
+
+// Backup copies the journal in dir to the directory to, up to its durable sequence, and syncs the
+// copy. It reads only, takes no lock of dir and does not disturb a writer. Done again it copies
+// only what is new: sealed segments that are whole in the copy stay as they are. The copy is a
+// journal by itself: Verify checks it, Open continues it. A copy that was continued by a writer of
+// its own is another history; do not back up into it again.
+//
+// It takes the locks of the copy while it runs. Each file appears under its name once it is whole,
+// so that an interrupted backup leaves a shorter copy and spares, which the next one removes.
+//
+// Errors: ErrNotFound; ErrLocked where a writer has the copy; *CorruptionError where a header is
+// damaged or the copy is of another journal; *NoSpaceError. Records are not verified: run Verify.
+func Backup(dir, to string, o BackupOptions) (BackupReport, error) {
+	return backup(osStorage{}, dir, to, o)
+}
+
+func backup(st storage, dir, to string, o BackupOptions) (rep BackupReport, err error) {
+	if filepath.Clean(dir) == filepath.Clean(to) {
+		return rep, fmt.Errorf("%w: %s is both source and copy", ErrDirectory, dir)
+	}
+	parts, err := durableParts(st, dir)
+	if err != nil {
+		return rep, err
+	}
+	if err := st.mkdir(to); err != nil {
+		return rep, err
+	}
+	lock, err := st.lock(to)
+	if err != nil {
+		return rep, err
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	have, spares, _, err := listSegments(st, to)
+	if err != nil {
+		return rep, err
+	}
+	for _, name := range spares {
+		if err := st.remove(filepath.Join(to, name)); err != nil {
+			return rep, err
+		}
+	}
+	todo, err := planBackup(st, to, have, parts)
+	if err != nil {
+		return rep, err
+	}
+	total := int64(0)
+	for _, p := range todo {
+		total += p.pair.offset
+	}
+	rep.First, rep.Kept = parts[0].first, len(parts)-len(todo)
+	rep.Last = parts[len(parts)-1].pair.sequence
+	for _, p := range todo {
+		if err := copySegment(st, dir, to, p, func(n int64) {
+			if rep.Bytes += n; o.Progress != nil {
+				o.Progress(rep.Bytes, total)
+			}
+		}); err != nil {
+			if isNoSpace(err) {
+				err = &NoSpaceError{Dir: to, Bytes: p.hdr.size, Err: err}
+			}
+			return rep, fmt.Errorf("journal: back up %s: %w", p.name, err)
+		}
+		rep.Copied++
+	}
+	rep.Links, err = copyChain(st, dir, to, parts)
+	return rep, err
+}
+
+// durableParts returns the segments of dir as far as they are proven to be synced: all but the
+// last of them whole. Their pairs say how far.
+func durableParts(st storage, dir string) (parts []*found, err error) {
+	segs, _, _, err := listSegments(st, dir)
+	if errors.Is(err, os.ErrNotExist) || err == nil && len(segs) == 0 {
+		return nil, fmt.Errorf("%w: %s", ErrNotFound, dir)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s := &survey{st: st, dir: dir}
+	for i, seg := range segs {
+		if err := s.readPages(seg); err != nil {
+			return nil, err
+		}
+		switch {
+		case seg.hdrErr != nil && seg.pair.generation == 0 && len(parts) > 0:
+			return parts, nil // being made
+		case seg.hdrErr != nil:
+			return nil, corrupt(seg, 0, seg.first, seg.hdrErr)
+		case seg.pair.generation == 0:
+			if len(parts) == 0 {
+				return nil, fmt.Errorf("%w: %s: nothing in it is durable yet", ErrNotFound, dir)
+			}
+			return parts, nil
+		case seg.pair.offset < recordsOffset || seg.pair.offset > min(seg.size, seg.hdr.size) || seg.pair.offset%recordAlign != 0:
+			return nil, corrupt(seg, ctlPair0, seg.first, ErrLength)
+		case i > 0 && seg.hdr.uuid != segs[0].hdr.uuid:
+			return nil, corrupt(seg, 16, seg.first, ErrForeign)
+		}
+		err := s.withMap(seg, func(m []byte) error {
+			var t frameTail
+			at := seg.pair.offset - sealRecordBytes
+			if at < recordsOffset {
+				return nil
+			}
+			f, _, next, err := readFrame(m, at, seg.pair.offset, seg.hdr.salt, &t)
+			seg.sealed = err == nil && f.kind == KindSeal && next == seg.pair.offset
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		if parts = append(parts, seg); !seg.sealed {
+			return parts, nil
+		}
+	}
+	return parts, nil
+}
+
+// planBackup returns the parts that the copy lacks.
+func planBackup(st storage, to string, have, parts []*found) (todo []*found, err error) {
+	s := &survey{st: st, dir: to}
+	there := make(map[string]*found, len(have))
+	for _, seg := range have {
+		if err := s.readPages(seg); err != nil {
+			return nil, err
+		}
+		if seg.hdrErr == nil && seg.hdr.uuid != parts[0].hdr.uuid {
+			return nil, corrupt(seg, 16, seg.first, fmt.Errorf("%w: the copy is not of it", ErrForeign))
+		}
+		there[seg.name] = seg
+	}
+	for _, p := range parts {
+		c := there[p.name]
+		if p.sealed && c != nil && c.hdr == p.hdr && c.hdrErr == nil && c.size == p.size &&
+			c.pair.offset == p.pair.offset && c.pair.sequence == p.pair.sequence {
+			continue
+		}
+		todo = append(todo, p)
+	}
+	return todo, nil
+}
+
+// copySegment copies what is durable of p.
+func copySegment(st storage, dir, to string, p *found, copied func(int64)) (err error) {
+	src, err := st.open(filepath.Join(dir, p.name), false)
+	if err != nil {
+		return err
+	}
+	defer src.close()
+	tmp := filepath.Join(to, fmt.Sprintf("%016x%s", p.id, spareSuffix))
+	dst, err := st.create(tmp, p.hdr.size)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if e := dst.close(); err == nil {
+			err = e
+		}
+		if err != nil {
+			_ = st.remove(tmp)
+		}
+	}()
+	// Header and control page: the copy was written by nobody in this boot, and is durable.
+	pages := newPages(2)
+	p.hdr.encode(pages[:pageBytes])
+	store64(pages, ctlCommittedOffset, uint64(p.pair.offset))
+	store64(pages, ctlCommittedSequence, uint64(p.pair.sequence))
+	for g := range uint64(2) {
+		storePair(pages, p.id, pair{g + 1, p.pair.offset, p.pair.sequence})
+	}
+	if _, err := dst.WriteAt(pages, 0); err != nil {
+		return err
+	}
+	copied(recordsOffset)
+	buf := make([]byte, 1<<20)
+	for off := int64(recordsOffset); off < p.pair.offset; {
+		n := min(int64(len(buf)), p.pair.offset-off)
+		if k, err := src.ReadAt(buf[:n], off); int64(k) < n {
+			return errors.Join(io.ErrUnexpectedEOF, err)
+		}
+		if _, err := dst.WriteAt(buf[:n], off); err != nil {
+			return err
+		}
+		off += n
+		copied(n)
+	}
+	if err := dst.sync(); err != nil {
+		return err
+	}
+	if err := st.rename(tmp, filepath.Join(to, p.name)); err != nil {
+		return err
+	}
+	return st.syncDir(to)
+}
+
+// copyChain copies the links of the sealed segments among parts.
+func copyChain(st storage, dir, to string, parts []*found) (n int, err error) {
+	links, _, err := readChain(st, dir, parts[0].hdr.uuid)
+	if err != nil || len(links) == 0 {
+		return 0, err
+	}
+	covered := uint64(0)
+	for _, p := range parts {
+		if p.sealed {
+			covered = p.id
+		}
+	}
+	path := filepath.Join(to, chainName)
+	f, err := st.open(path, true)
+	if errors.Is(err, os.ErrNotExist) {
+		f, err = st.create(path, 0)
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, f.close()) }()
+	b := make([]byte, linkBytes)
+	for _, l := range links {
+		if l.Segment > covered {
+			break
+		}
+		l.encode(b)
+		if _, err := f.WriteAt(b, int64(n)*linkBytes); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, errors.Join(f.sync(), st.syncDir(to))
+}

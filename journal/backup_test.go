@@ -1,0 +1,111 @@
+package journal
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestBackup_HotAndIncremental(t *testing.T) {
+	st := newMemStorage()
+	const to = "/copy"
+	j, err := openMem(st, Options{Durability: None(), Chain: true})
+	require.NoError(t, err)
+	check := func(durable int64, copied int) {
+		t.Helper()
+		rep, err := backup(st, memDir, to, BackupOptions{})
+		require.NoError(t, err)
+		require.Equal(t, durable, rep.Last)
+		require.Equal(t, copied, rep.Copied)
+		v, err := verify(st, to, VerifyOptions{})
+		require.NoError(t, err)
+		require.False(t, v.Torn)
+		require.Equal(t, durable, v.Last)
+		require.Equal(t, rep.Links, v.Links)
+		r, err := openReader(st, to, 0, ReaderOptions{})
+		require.NoError(t, err)
+		last, err := drainChecked(r, 1)
+		require.NoError(t, err)
+		require.Equal(t, durable, last)
+	}
+	appendTo(t, j, 100)
+	require.NoError(t, j.Sync())
+	appendTo(t, j, 150) // written, not durable: a power cut may give these numbers out again
+	check(100, 1)
+	for j.Stats().Rolls < 3 {
+		appendTo(t, j, j.Written()+1)
+	}
+	require.NoError(t, j.Sync())
+	check(j.Durable(), 4)
+	appendTo(t, j, j.Written()+10)
+	require.NoError(t, j.Sync())
+	check(j.Durable(), 1)
+	last := j.Durable()
+	require.NoError(t, j.Close())
+
+	// The copy is a journal.
+	c, err := open(st, to, Options{SegmentBytes: MinSegmentBytes, Durability: None()}, fixedRandomness())
+	require.NoError(t, err)
+	require.True(t, c.Recovery().Clean)
+	require.Equal(t, last, c.Written())
+	_, err = backup(st, memDir, to, BackupOptions{})
+	require.ErrorIs(t, err, ErrLocked)
+	require.NoError(t, c.Close())
+
+	// Another journal does not go over it.
+	rnd := fixedRandomness()
+	rnd.uuid = func() [16]byte { return [16]byte{1} }
+	other, err := open(st, "/other", Options{SegmentBytes: MinSegmentBytes}, rnd)
+	require.NoError(t, err)
+	require.NoError(t, other.Close())
+	_, err = backup(st, "/other", to, BackupOptions{})
+	require.ErrorIs(t, err, ErrForeign)
+	_, err = backup(st, "/nothing", to, BackupOptions{})
+	require.ErrorIs(t, err, ErrNotFound)
+}
+
+// Whatever operation fails, the copy is whole as far as it goes, and the next backup completes it.
+func TestBackup_EveryOperationFails(t *testing.T) {
+	st := newMemStorage()
+	j, err := openMem(st, Options{Durability: None(), Chain: true})
+	require.NoError(t, err)
+	for j.Stats().Rolls < 2 {
+		appendTo(t, j, j.Written()+1)
+	}
+	last := j.Written()
+	require.NoError(t, j.Close())
+	const to = "/copy"
+	for k := 0; ; k++ {
+		c := st.clone()
+		n := 0
+		c.hook = func(op, name string) error {
+			if n++; n == k+1 {
+				return filepath.ErrBadPattern
+			}
+			return nil
+		}
+		_, err := backup(c, memDir, to, BackupOptions{})
+		failed := n > k
+		c.hook = nil
+		if failed {
+			require.Error(t, err, "operation %d", k)
+		}
+		if len(c.segments()) > 0 && c.dirs[to] {
+			if v, err := verify(c, to, VerifyOptions{}); err != nil {
+				require.ErrorIs(t, err, ErrNotFound, "operation %d", k)
+			} else {
+				require.LessOrEqual(t, v.Last, last)
+			}
+		}
+		rep, err := backup(c, memDir, to, BackupOptions{})
+		require.NoError(t, err, "operation %d", k)
+		require.Equal(t, last, rep.Last)
+		v, err := verify(c, to, VerifyOptions{})
+		require.NoError(t, err)
+		require.Equal(t, last, v.Last)
+		if !failed {
+			break
+		}
+	}
+}
