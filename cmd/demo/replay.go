@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
 
 	"github.com/headrace/headrace"
 	"github.com/headrace/headrace/cmd/demo/internal/shop"
-	"github.com/headrace/headrace/event"
 )
 
 // replayCommand rebuilds the shop from the journal alone, and prints its figures.
@@ -33,12 +31,6 @@ func replayCommand(_ context.Context, args []string, s streams) error {
 // replay rebuilds a from the journal in dir, up to sequence until, 0 = the end.
 func replay(a *app, dir string, until int64) (shop.Summary, error) {
 	r, err := headrace.Replay(dir, a.topology, headrace.ReplayOptions{Until: until})
-	if errors.Is(err, event.ErrUnregistered) {
-		// A kill at the very start leaves a journal without an event, even those that name the types.
-		if log, err := countLog(dir); err == nil && log.Last == 0 {
-			return a.summary(log), nil
-		}
-	}
 	if err != nil {
 		return shop.Summary{}, err
 	}

@@ -243,7 +243,9 @@ func TestReplay_Until(t *testing.T) {
 	}
 	require.Equal(t, m, at(m.LastSequence))
 	require.Equal(t, m, at(m.LastSequence+1000))
-	require.Zero(t, at(10).Invoices, "the types and the validator are known, and no order is")
+	for until := range int64(10) {
+		require.Zero(t, at(until+1).Invoices, "types and validator are becoming known, and no order is")
+	}
 	before := at(m.LastSequence - 1)
 	require.EqualValues(t, 199, before.Invoices, "the last event is an answer")
 	require.NotEqual(t, m.StateHash, before.StateHash)
