@@ -1,0 +1,54 @@
+package main
+
+import (
+	"fmt"
+	"regexp"
+
+	"github.com/headrace/headrace/journal"
+)
+
+// grepCommand prints the records that match.
+func grepCommand(in *invocation) func() error {
+	var s selection
+	s.define(in)
+	count := in.flags.Bool("count", false, "print how many match, not which")
+	return func() error {
+		pattern, err := regexp.Compile(in.args[0])
+		if err != nil {
+			return fmt.Errorf("%w: %v", errUsage, err)
+		}
+		r, names, err := s.open(in.args[1])
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		hits := 0
+		_, err = r.Read(func(rec journal.Record) error {
+			if err := in.ctx.Err(); err != nil {
+				return err
+			}
+			shown := names.record(rec)
+			if !pattern.Match(rec.Body) && !pattern.Match(shown.Event) {
+				return nil
+			}
+			if hits++; *count {
+				return nil
+			}
+			return in.print(names, rec)
+		})
+		if err != nil {
+			return err
+		}
+		if *count {
+			if in.json {
+				err = in.show(map[string]int{"matches": hits})
+			} else {
+				_, err = fmt.Fprintln(in.s.out, hits)
+			}
+		}
+		if err == nil && hits == 0 {
+			return errNoMatch
+		}
+		return err
+	}
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/headrace/headrace/journal"
+)
+
+// infoCommand tells what is in a journal. It checks every record on the way, as verify does.
+func infoCommand(in *invocation) func() error {
+	return func() error {
+		rep, err := journal.Verify(in.args[0], journal.VerifyOptions{})
+		if err != nil && len(rep.Segments) == 0 {
+			return err
+		}
+		if e := in.showReport(rep); e != nil {
+			return e
+		}
+		return err
+	}
+}
+
+// reportJSON is a journal.Report as --json writes it.
+type reportJSON struct {
+	UUID        string `json:"uuid"`
+	First       int64  `json:"first_sequence"`
+	Last        int64  `json:"last_sequence"`
+	Durable     int64  `json:"durable_sequence"`
+	Events      int64  `json:"events"`
+	Records     int64  `json:"records"`
+	Segments    int    `json:"segments"`
+	Bytes       int64  `json:"bytes"`
+	Live        bool   `json:"live"`
+	Torn        bool   `json:"torn"`
+	TornSegment string `json:"torn_segment,omitempty"`
+	TornOffset  int64  `json:"torn_offset,omitempty"`
+	Cut         bool   `json:"cut"`
+	Links       int    `json:"links"`
+	Signed      int    `json:"signed"`
+	Chained     int64  `json:"chained_sequence"`
+	Root        string `json:"root,omitempty"`
+}
+
+func (in *invocation) showReport(rep journal.Report) error {
+	r := reportJSON{
+		UUID: fmt.Sprintf("%x", rep.UUID), First: rep.First, Last: rep.Last, Durable: rep.Durable,
+		Events: rep.Events, Records: rep.Records, Segments: len(rep.Segments), Live: rep.Live,
+		Torn: rep.Torn, TornSegment: rep.TornSegment, TornOffset: rep.TornOffset, Cut: rep.Cut,
+		Links: rep.Links, Signed: rep.Signed, Chained: rep.Chained,
+	}
+	if rep.Links > 0 {
+		r.Root = rep.Root.String()
+	}
+	for _, s := range rep.Segments {
+		r.Bytes += s.Bytes
+	}
+	if in.json {
+		return in.show(r)
+	}
+	w := tabwriter.NewWriter(in.s.out, 0, 0, 2, ' ', 0)
+	line := func(name string, format string, args ...any) {
+		fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...))
+	}
+	line("journal", "%s", r.UUID)
+	line("sequences", "%d to %d, durable to %d", r.First, r.Last, r.Durable)
+	line("records", "%d, of which %d events and voids", r.Records, r.Events)
+	line("segments", "%d with %d bytes of records", r.Segments, r.Bytes)
+	if r.Live {
+		line("writer", "has it open")
+	} else {
+		line("writer", "none")
+	}
+	if r.Torn {
+		line("tail", "torn at %s offset %d: the next writer cuts it, nothing acknowledged is lost by that", r.TornSegment, r.TornOffset)
+	}
+	if r.Cut {
+		line("cut", "the newest segment's file is shorter than its header says")
+	}
+	if r.Links > 0 {
+		line("chain", "%d links, %d signed, to sequence %d", r.Links, r.Signed, r.Chained)
+		line("root", "%s", r.Root)
+	} else {
+		line("chain", "none")
+	}
+	return w.Flush()
+}

@@ -1,0 +1,36 @@
+// Command headrace looks into journal directories: it lists, prints, follows, searches, verifies,
+// proves and backs up. It works beside a live writer, from outside; no command changes the journal
+// that it is pointed at.
+//
+//	headrace info    DIR             what is in it, in one screen
+//	headrace ls      DIR             its segments
+//	headrace dump    DIR             its records, from --from or --since to --until
+//	headrace tail    DIR             the last records, and with -f what comes
+//	headrace grep    PATTERN DIR     records whose JSON or raw body matches a regular expression
+//	headrace verify  DIR             checks everything; --key and --anchor for the chain
+//	headrace prove   SEQUENCE DIR    a proof of one record as JSON; --check FILE checks one
+//	headrace bench   DIR             appends to a fresh journal under DIR and measures
+//	headrace backup  DIR COPY        hot, to the durable sequence; again: what is new
+//	headrace restore COPY DIR        a copy into an empty directory, verified first
+//
+// Flags stand before the other arguments. --json makes every command write JSON: one object, or one
+// a line where there are many. Results go to standard output, everything else to standard error.
+//
+// Exit codes: 0 done; 1 failed, the reason on standard error; 2 the command line was not
+// understood; 3 the journal, or the proof, is damaged or false; 4 nothing was found (grep, and
+// where there is no journal).
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], streams{os.Stdout, os.Stderr})
+	stop()
+	os.Exit(code)
+}

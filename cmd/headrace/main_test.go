@@ -1,0 +1,314 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/headrace/headrace/event"
+	"github.com/headrace/headrace/journal"
+)
+
+var testKey = ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+
+// base is the time of the first record; each is a minute after the one before.
+var base = time.Date(2024, 5, 1, 12, 0, 0, 0, time.UTC)
+
+type assigned struct {
+	ID   uint16 `msgpack:"id"`
+	Name string `msgpack:"name"`
+}
+
+type placed struct {
+	Order string `msgpack:"order"`
+	Cents int64  `msgpack:"cents"`
+}
+
+// body is an envelope as an engine would write it.
+func body[T any](t testing.TB, name string, v T) []byte {
+	t.Helper()
+	typ, err := event.Register[T](event.NewRegistry(), name, 1)
+	require.NoError(t, err)
+	b, err := event.AppendHeader(nil, &event.Header{ID: event.IDFromName(name), Time: base.UnixNano(), Kind: event.Notification, Version: 1})
+	require.NoError(t, err)
+	b, err = typ.AppendPayload(b, &v)
+	require.NoError(t, err)
+	return b
+}
+
+// sample is a signed journal of 60 records in several segments: the binding of a type, events of
+// it, plain text, and bytes.
+func sample(t testing.TB) (dir string, root journal.Hash) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), "j")
+	j, err := journal.Open(dir, journal.Options{SegmentBytes: journal.MinSegmentBytes, Signer: testKey})
+	require.NoError(t, err)
+	for seq := int64(1); seq <= 60; seq++ {
+		e := journal.Entry{Type: 16, Time: base.Add(time.Duration(seq-1) * time.Minute).UnixNano()}
+		switch {
+		case seq == 1:
+			e.Type, e.Body = 1, body(t, "headrace.type-assigned", assigned{16, "order.placed"})
+		case seq == 2:
+			e.Type, e.Body = 17, []byte("plain\x1b[31m text")
+		case seq == 3:
+			e.Type, e.Body = 18, []byte{0xff, 0, 1}
+		case seq%10 == 0:
+			e.Type, e.Body = 19, bytes.Repeat([]byte("x"), 20_000)
+		default:
+			e.Body = body(t, "order.placed", placed{fmt.Sprintf("A-%d", seq), 100 * seq})
+		}
+		_, err := j.Append(e)
+		require.NoError(t, err)
+	}
+	require.NoError(t, j.Sync())
+	l, err := j.WaitChained(context.Background(), 40)
+	require.NoError(t, err)
+	require.NoError(t, j.Close())
+	return dir, l.Root
+}
+
+// headrace runs a command line.
+func headrace(args ...string) (code int, out, errs string) {
+	var o, e bytes.Buffer
+	code = run(context.Background(), args, streams{&o, &e})
+	return code, o.String(), e.String()
+}
+
+// ok runs a command line that must succeed.
+func ok(t testing.TB, args ...string) string {
+	t.Helper()
+	code, out, errs := headrace(args...)
+	require.Equal(t, exitOK, code, "%v: %s", args, errs)
+	require.Empty(t, errs)
+	return out
+}
+
+// lines decodes a JSON object a line.
+func lines(t testing.TB, out string) (all []map[string]any) {
+	t.Helper()
+	for _, line := range strings.Split(strings.TrimSpace(out), "\n") {
+		m := map[string]any{}
+		require.NoError(t, json.Unmarshal([]byte(line), &m), line)
+		all = append(all, m)
+	}
+	return all
+}
+
+func sequencesOf(t testing.TB, out string) (seqs []int) {
+	if strings.TrimSpace(out) == "" {
+		return nil
+	}
+	for _, m := range lines(t, out) {
+		seqs = append(seqs, int(m["sequence"].(float64)))
+	}
+	return seqs
+}
+
+func TestInfo_Ls(t *testing.T) {
+	dir, root := sample(t)
+	m := lines(t, ok(t, "info", "--json", dir))[0]
+	require.EqualValues(t, 60, m["last_sequence"])
+	require.EqualValues(t, 60, m["durable_sequence"])
+	require.Equal(t, root.String(), m["root"])
+	require.Equal(t, m["links"], m["signed"])
+	require.Contains(t, ok(t, "info", dir), "1 to 60, durable to 60")
+	segs := lines(t, ok(t, "ls", "--json", dir))
+	require.Len(t, segs, int(m["segments"].(float64)))
+	require.Equal(t, "sealed", segs[0]["state"])
+	require.Equal(t, "open", segs[len(segs)-1]["state"])
+	require.Contains(t, ok(t, "ls", dir), "SEGMENT")
+}
+
+func TestDump_Selections(t *testing.T) {
+	dir, _ := sample(t)
+	upTo := func(lo, hi int) (s []int) {
+		for i := lo; i <= hi; i++ {
+			s = append(s, i)
+		}
+		return s
+	}
+	for args, want := range map[string][]int{
+		"":                                  upTo(1, 60),
+		"--from 58":                         {58, 59, 60},
+		"--from 5 --until 7":                {5, 6, 7},
+		"--since 2024-05-01T12:57:30Z":      {59, 60},
+		"--until-time 2024-05-01T12:01:00Z": {1, 2},
+		"--types 19":                        {10, 20, 30, 40, 50, 60},
+		"--types order.placed,17 --until 5": {2, 4, 5},
+		"--backwards --until 3":             {3, 2, 1},
+		"--backwards --from 59":             {60, 59},
+		"--backwards --since 2024-05-01T12:58:00Z":   {60, 59},
+		fmt.Sprintf("--since %d", base.UnixNano()+1): upTo(2, 60),
+	} {
+		out := ok(t, append(append([]string{"dump", "--json"}, strings.Fields(args)...), dir)...)
+		require.Equal(t, want, sequencesOf(t, out), "dump %s", args)
+	}
+	kinds := ""
+	for _, m := range lines(t, ok(t, "dump", "--json", "--internal", dir)) {
+		kinds += m["kind"].(string) + " "
+	}
+	require.Contains(t, kinds, "index seal")
+}
+
+func TestDump_Decodes(t *testing.T) {
+	dir, _ := sample(t)
+	all := lines(t, ok(t, "dump", "--json", "--until", "4", dir))
+	require.Equal(t, "order.placed", all[3]["name"])
+	data := all[3]["event"].(map[string]any)["data"].(map[string]any)
+	require.Equal(t, "A-4", data["order"])
+	require.EqualValues(t, 400, data["cents"])
+	require.Equal(t, "plain\x1b[31m text", all[1]["text"])
+	require.Equal(t, "/wAB", all[2]["body"])
+	human := ok(t, "dump", "--until", "4", dir)
+	require.NotContains(t, human, "\x1b", "a body must not command the terminal")
+	require.Contains(t, human, `4  2024-05-01T12:03:00Z  order.placed  {`)
+	// The name is known wherever one begins.
+	require.Contains(t, ok(t, "tail", "-n", "2", dir), "order.placed")
+}
+
+func TestTail_Follow(t *testing.T) {
+	dir, _ := sample(t)
+	require.Equal(t, []int{58, 59, 60}, sequencesOf(t, ok(t, "tail", "--json", "-n", "3", dir)))
+	require.Empty(t, ok(t, "tail", "--json", "-n", "0", dir))
+	j, err := journal.Open(dir, journal.Options{SegmentBytes: journal.MinSegmentBytes})
+	require.NoError(t, err)
+	defer j.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	out := &watched{until: `"sequence":61,`, done: cancel}
+	ended := make(chan int)
+	go func() { ended <- run(ctx, []string{"tail", "--json", "-f", "-n", "1", dir}, streams{out, os.Stderr}) }()
+	_, err = j.Append(journal.Entry{Body: []byte("new")})
+	require.NoError(t, err)
+	require.Equal(t, exitOK, <-ended)
+	got := sequencesOf(t, out.String())
+	require.Equal(t, 61, got[len(got)-1])
+}
+
+// watched ends the command when it has written what is waited for.
+type watched struct {
+	bytes.Buffer
+	until string
+	done  func()
+}
+
+func (w *watched) Write(b []byte) (int, error) {
+	n, err := w.Buffer.Write(b)
+	if strings.Contains(w.String(), w.until) {
+		w.done()
+	}
+	return n, err
+}
+
+func TestGrep(t *testing.T) {
+	dir, _ := sample(t)
+	require.Equal(t, []int{7}, sequencesOf(t, ok(t, "grep", "--json", `"order":"A-7"`, dir)))
+	require.Equal(t, []int{2}, sequencesOf(t, ok(t, "grep", "--json", "plain", dir)))
+	require.Equal(t, "6\n", ok(t, "grep", "--count", "xxx", dir))
+	code, out, _ := headrace("grep", "nothing like it", dir)
+	require.Equal(t, exitNotFound, code)
+	require.Empty(t, out)
+	code, _, errs := headrace("grep", "(", dir)
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, errs, "missing")
+}
+
+func TestVerify_Prove(t *testing.T) {
+	dir, root := sample(t)
+	key := hex.EncodeToString(testKey.Public().(ed25519.PublicKey))
+	require.Contains(t, ok(t, "verify", "--key", key, "--anchor", root.String(), dir), "verified")
+	code, _, _ := headrace("verify", "--anchor", strings.Repeat("00", 31)+"01", dir)
+	require.Equal(t, exitDamaged, code)
+	code, _, _ = headrace("verify", "--key", strings.Repeat("00", 32), dir)
+	require.Equal(t, exitDamaged, code)
+
+	proof := ok(t, "prove", "7", dir)
+	file := filepath.Join(t.TempDir(), "proof.json")
+	require.NoError(t, os.WriteFile(file, []byte(proof), 0o600))
+	require.Contains(t, ok(t, "prove", "--check", file, "--anchor", root.String(), "--key", key, "7", "-"), `"order":"A-7"`)
+	code, _, _ = headrace("prove", "--check", file, "--anchor", root.String(), "8", "-")
+	require.Equal(t, exitDamaged, code)
+	require.NoError(t, os.WriteFile(file, []byte(strings.Replace(proof, `"Index":6`, `"Index":5`, 1)), 0o600))
+	code, _, _ = headrace("prove", "--check", file, "--anchor", root.String(), "7", "-")
+	require.Equal(t, exitDamaged, code)
+
+	names, err := filepath.Glob(filepath.Join(dir, "*.seg"))
+	require.NoError(t, err)
+	b, err := os.ReadFile(names[0])
+	require.NoError(t, err)
+	b[8192+40] ^= 1
+	require.NoError(t, os.WriteFile(names[0], b, 0o600))
+	for _, args := range [][]string{{"verify", dir}, {"info", dir}, {"dump", dir}, {"prove", "2", dir}} {
+		code, _, errs := headrace(args...)
+		require.Equal(t, exitDamaged, code, "%v", args)
+		require.Contains(t, errs, filepath.Base(names[0]), "%v", args)
+	}
+}
+
+func TestBackup_Restore(t *testing.T) {
+	dir, root := sample(t)
+	copyDir, back := filepath.Join(t.TempDir(), "copy"), filepath.Join(t.TempDir(), "back")
+	first := lines(t, ok(t, "backup", "--json", dir, copyDir))[0]
+	require.EqualValues(t, 60, first["last_sequence"])
+	require.EqualValues(t, 0, first["segments_kept"])
+	again := lines(t, ok(t, "backup", "--json", dir, copyDir))[0]
+	require.EqualValues(t, 1, again["segments_copied"], "only the open one")
+	ok(t, "restore", copyDir, back)
+	require.Equal(t, ok(t, "dump", "--json", dir), ok(t, "dump", "--json", back))
+	ok(t, "verify", "--anchor", root.String(), back)
+	code, _, errs := headrace("restore", copyDir, back)
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, errs, "not empty")
+}
+
+func TestBench(t *testing.T) {
+	dir := t.TempDir()
+	m := lines(t, ok(t, "bench", "--json", "--records", "1000", dir))[0]
+	require.EqualValues(t, 1000, m["records"])
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
+
+func TestCommandLine_Faults(t *testing.T) {
+	empty := t.TempDir()
+	for _, c := range []struct {
+		args []string
+		code int
+	}{
+		{nil, exitUsage},
+		{[]string{"fly"}, exitUsage},
+		{[]string{"help"}, exitOK},
+		{[]string{"info", "-h"}, exitOK},
+		{[]string{"info"}, exitUsage},
+		{[]string{"info", "--nonsense", "x"}, exitUsage},
+		{[]string{"prove", "x", empty}, exitUsage},
+		{[]string{"bench", "--durability", "maybe", empty}, exitUsage},
+		{[]string{"info", empty}, exitNotFound},
+		{[]string{"ls", empty}, exitNotFound},
+		{[]string{"dump", empty}, exitNotFound},
+		{[]string{"tail", filepath.Join(empty, "none")}, exitNotFound},
+		{[]string{"verify", empty}, exitNotFound},
+		{[]string{"backup", empty, filepath.Join(empty, "c")}, exitNotFound},
+		{[]string{"restore", empty, filepath.Join(empty, "c")}, exitNotFound},
+	} {
+		code, out, errs := headrace(c.args...)
+		require.Equal(t, c.code, code, "%v: %s", c.args, errs)
+		require.Empty(t, out)
+		require.NotEmpty(t, errs)
+	}
+	dir, _ := sample(t)
+	for _, args := range []string{"--since yesterday", "--types unheard.of", "--from 3 --since 2024-01-01", "--from -1"} {
+		code, _, _ := headrace(append(append([]string{"dump"}, strings.Fields(args)...), dir)...)
+		require.Equal(t, exitUsage, code, args)
+	}
+}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"crypto/ed25519"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/headrace/headrace/journal"
+)
+
+// verifyCommand checks everything.
+func verifyCommand(in *invocation) func() error {
+	key := in.flags.String("key", "", "Ed25519 public key, 64 hex `digits`, that must have signed the chain")
+	anchor := in.flags.String("anchor", "", "`root` from elsewhere that the chain must contain")
+	return func() error {
+		o, err := verifyOptions(*key, *anchor)
+		if err != nil {
+			return err
+		}
+		p := in.progress("verify chain")
+		o.Progress = func(done, total int) { p.at(int64(done), int64(total)) }
+		rep, err := journal.Verify(in.args[0], o)
+		p.end()
+		if err != nil {
+			return err
+		}
+		if in.json {
+			return in.showReport(rep)
+		}
+		if err := in.showReport(rep); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(in.s.out, "verified")
+		return err
+	}
+}
+
+func verifyOptions(key, anchor string) (o journal.VerifyOptions, err error) {
+	if key != "" {
+		b, err := hex.DecodeString(key)
+		if err != nil || len(b) != ed25519.PublicKeySize {
+			return o, fmt.Errorf("%w: --key: want %d hex digits", errUsage, 2*ed25519.PublicKeySize)
+		}
+		o.PublicKey = b
+	}
+	if anchor != "" {
+		if err := o.Anchor.UnmarshalText([]byte(anchor)); err != nil {
+			return o, fmt.Errorf("%w: --anchor: %v", errUsage, err)
+		}
+	}
+	return o, nil
+}
