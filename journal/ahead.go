@@ -3,6 +3,7 @@ package journal
 import (
 	"path/filepath"
 	"sync"
+	"time"
 )
 
 // ahead prepares what the writer needs next, in a goroutine of its own: it touches pages in a
@@ -51,6 +52,7 @@ func (a *ahead) take() (*segment, error) {
 	defer a.mu.Unlock()
 	if a.spare == nil {
 		a.j.stats.stalls.Add(1)
+		defer a.j.stats.named[StallSegment].since(time.Now())
 		a.err, a.want = nil, true
 		a.poke()
 		for a.spare == nil && a.err == nil && !a.stopped {

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+
+	"github.com/headrace/headrace/internal/sysio"
 )
 
 // Journal is an open journal and its only writer. See the package documentation.
@@ -64,6 +66,9 @@ type Journal struct {
 
 type counters struct {
 	syncs, rolls, stalls, syncNanos atomic.Uint64
+
+	named                  [stallKinds]stallCounter
+	minorBefore, majorThen uint64 // page faults of the process before Open
 }
 
 // Open opens the journal in dir for writing, creating it (and dir, mode 0700) if it is not
@@ -255,6 +260,7 @@ func (j *Journal) logRecovery() {
 
 // start runs the journal's goroutines.
 func (j *Journal) start() {
+	j.stats.minorBefore, j.stats.majorThen = sysio.Faults()
 	j.wakeAt.Store(math.MaxInt64)
 	j.ahead.init(j)
 	j.done.Add(2)

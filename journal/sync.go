@@ -4,6 +4,8 @@ import (
 	"context"
 	"math"
 	"time"
+
+	"github.com/headrace/headrace/internal/sysio"
 )
 
 // The syncer makes durable what is written, in a goroutine of its own.
@@ -194,9 +196,20 @@ type Stats struct {
 	// because the goroutine that prepares ahead was late.
 	Stalls   uint64
 	Segments int // segments mapped by the writer: the active one and those not yet synced
+
+	// Named is what the writer waited for, by kind, indexed by StallKind; the clock is read only
+	// when it waits.
+	Named [stallKinds]Stall
+	// MinorFaults and MajorFaults are the page faults of the whole process since Open. Linux
+	// counts them by thread, and a goroutine has none of its own, so they bound the writer's
+	// from above: those of the runtime, of readers and of the goroutine that touches ahead, which
+	// takes them in the writer's stead, are among them. Where no other goroutine works, a
+	// difference of zero over some appends proves that the writer took none. 0 where unknown.
+	MinorFaults, MajorFaults uint64
 }
 
-// Stats returns the figures. It may be called at any time; it costs the writer nothing.
+// Stats returns the figures. It may be called at any time; it costs the writer nothing, and the
+// caller a system call.
 func (j *Journal) Stats() Stats {
 	// Durable and synced first: they must not appear ahead of written.
 	s := Stats{Durable: j.Durable()}
@@ -208,6 +221,11 @@ func (j *Journal) Stats() Stats {
 	s.SyncTime = time.Duration(j.stats.syncNanos.Load())
 	s.Rolls = j.stats.rolls.Load()
 	s.Stalls = j.stats.stalls.Load()
+	for k := range s.Named {
+		s.Named[k] = j.stats.named[k].load()
+	}
+	minor, major := sysio.Faults()
+	s.MinorFaults, s.MajorFaults = minor-j.stats.minorBefore, major-j.stats.majorThen
 	j.mu.Lock()
 	s.Segments = len(j.live)
 	j.mu.Unlock()

@@ -339,6 +339,7 @@ func (j *Journal) roll() error {
 	if err != nil {
 		return err
 	}
+	defer j.stats.named[StallRoll].since(time.Now())
 	if err := next.christen(j.st, j.dir, j.uuid, w.seq+1, j.rand.now(), j.rand.salt(), j.now); err != nil {
 		j.ahead.giveBack(next)
 		if isNoSpace(err) {
@@ -391,6 +392,7 @@ func (j *Journal) reach(end int64) error {
 	w.touchLimit = w.seg.touched.Load()
 	if end > w.touchLimit {
 		j.stats.stalls.Add(1)
+		defer j.stats.named[StallTouch].since(time.Now())
 		if err := w.seg.touchTo(max(end, min(w.off+256<<10, w.seg.hdr.size))); err != nil {
 			j.fail(err)
 			return err

@@ -176,3 +176,13 @@ func wrap(op string, f *os.File, err error) error {
 	}
 	return &os.PathError{Op: op, Path: f.Name(), Err: err}
 }
+
+// Faults returns how many page faults the process has taken so far: minor ones, which found the
+// page in memory, and major ones, which waited for a disk.
+func Faults() (minor, major uint64) {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		return 0, 0
+	}
+	return uint64(u.Minflt), uint64(u.Majflt)
+}

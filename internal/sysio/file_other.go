@@ -42,3 +42,6 @@ func BootID() (id [16]byte) { return id }
 
 // MountID returns 0: unknown.
 func MountID(string) uint64 { return 0 }
+
+// Faults returns 0: unknown.
+func Faults() (minor, major uint64) { return 0, 0 }
