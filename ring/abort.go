@@ -56,6 +56,9 @@ func (a *aborts) run(lo, end int64) (n int64, aborted bool) {
 // published and the rest aborted. The first Abort of a ring allocates 8 bytes a slot, later ones
 // nothing.
 func (r *Ring[T]) Abort(lo, hi int64) {
+	if debugging {
+		r.seq.check(lo, hi)
+	}
 	if lo > hi {
 		return
 	}
@@ -87,7 +90,7 @@ func (r *Ring[T]) Span(lo, hi int64) (a, b []T) {
 // returned as it is, and a panic goes on. Otherwise hi is the last sequence, and the errors are
 // those of Claim. It allocates nothing itself.
 func (r *Ring[T]) PublishFunc(n int, fill func(first int64, a, b []T) error) (hi int64, err error) {
-	if hi, err = r.seq.claim(n); err != nil {
+	if hi, err = r.Claim(n); err != nil {
 		return 0, err
 	}
 	return r.fill(n, hi, fill)
@@ -124,6 +127,6 @@ func (r *Ring[T]) fill(n int, hi int64, fill func(first int64, a, b []T) error) 
 		return 0, err
 	}
 	filled = true
-	r.seq.publish(lo, hi)
+	r.Publish(lo, hi)
 	return hi, nil
 }

@@ -229,6 +229,8 @@ func TestPoller_NoAllocation(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	require.Zero(t, allocs)
+	if !raceEnabled && !debugging {
+		require.Zero(t, allocs)
+	}
 	r.Halt()
 }

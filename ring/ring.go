@@ -59,7 +59,12 @@ func newRing[T any](o Options, plain bool) (*Ring[T], error) {
 // The errors are ErrClaimSize for n outside [1, Slots], ErrClosed, ErrHalted (which wraps the
 // *ConsumerError, if that is the cause), and ErrWouldDeadlock in a handler that would wait for
 // itself. After an error nothing is claimed.
-func (r *Ring[T]) Claim(n int) (hi int64, err error) { return r.seq.claim(n) }
+func (r *Ring[T]) Claim(n int) (hi int64, err error) {
+	if debugging {
+		return r.seq.checked(n, func() (int64, error) { return r.seq.claim(n) })
+	}
+	return r.seq.claim(n)
+}
 
 // TryClaim is Claim without blocking: it returns ErrFull if fewer than n slots are free. It never
 // fails because another producer was faster.
@@ -67,12 +72,18 @@ func (r *Ring[T]) TryClaim(n int) (hi int64, err error) {
 	if n < 1 || n > len(r.slots) {
 		return 0, ErrClaimSize
 	}
+	if debugging {
+		return r.seq.checked(n, func() (int64, error) { return r.seq.tryClaim(n) })
+	}
 	return r.seq.tryClaim(n)
 }
 
 // ClaimContext is Claim that gives up when ctx ends, and then returns ctx.Err(). It claims nothing
 // if ctx has ended already.
 func (r *Ring[T]) ClaimContext(ctx context.Context, n int) (hi int64, err error) {
+	if debugging {
+		return r.seq.checked(n, func() (int64, error) { return r.seq.claimWait(ctx, n) })
+	}
 	return r.seq.claimWait(ctx, n)
 }
 
@@ -85,8 +96,14 @@ func (r *Ring[T]) Slot(seq int64) *T {
 
 // Publish makes the claimed events [lo, hi] readable. A consumer at the head of the graph learns of
 // all of them at once or of none. A claim may be published in parts. Single producers publish in
-// the order of their claims. What was not claimed must not be published. Publish does not block.
-func (r *Ring[T]) Publish(lo, hi int64) { r.seq.publish(lo, hi) }
+// the order of their claims. What was not claimed must not be published; see MisuseError. Publish
+// does not block.
+func (r *Ring[T]) Publish(lo, hi int64) {
+	if debugging {
+		r.seq.check(lo, hi)
+	}
+	r.seq.publish(lo, hi)
+}
 
 // Slots returns the number of slots.
 func (r *Ring[T]) Slots() int { return len(r.slots) }

@@ -41,6 +41,7 @@ type sequencer struct {
 	gating    atomic.Pointer[gatingSet]   // nil before Start
 	everybody atomic.Pointer[[]*Consumer] // all consumers; nil before Start
 	failed    atomic.Pointer[failure]
+	debug     debugState
 	aborts    aborts
 	blocked   atomic.Int64 // nanoseconds that producers were blocked, for Stats
 
@@ -70,6 +71,7 @@ func (s *sequencer) init(o Options, plain bool) {
 	s.published.init(plain)
 	s.changed.init(false)
 	s.cursor.Store(s.first - 1)
+	s.debug.init(s)
 	if s.multi {
 		s.initMulti()
 	} else {

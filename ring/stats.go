@@ -123,7 +123,12 @@ func (st Stats) DOT() string {
 }
 
 // Range is the sequences [Lo, Hi].
-type Range struct{ Lo, Hi int64 }
+type Range struct {
+	Lo, Hi int64
+	// Claimant is the stack of whoever claimed Lo, in programs built with the tag headrace_debug;
+	// else it is empty.
+	Claimant string
+}
 
 // Unpublished returns what is claimed and neither published nor aborted, in order, at most limit
 // ranges. A range that is still there some time later is stuck: its producer has forgotten it or
@@ -146,7 +151,7 @@ func (r *Ring[T]) Unpublished(limit int) []Range {
 		if len(out) >= limit {
 			break
 		}
-		out = append(out, Range{seq, seq})
+		out = append(out, Range{Lo: seq, Hi: seq, Claimant: stackText(s.debug.claimant(seq))})
 	}
 	return out
 }

@@ -119,23 +119,30 @@ func TestUnpublished_NamesTheStuckSlots(t *testing.T) {
 	r.Publish(first, first)
 	r.Publish(first+3, first+5)
 	r.Abort(first+8, first+8)
-	want := []Range{{first + 1, first + 2}, {first + 6, first + 7}, {first + 9, first + 15}}
-	require.Equal(t, want, r.Unpublished(10))
-	require.Equal(t, want[:2], r.Unpublished(2))
+	unpublished := func(r *Ring[int64], limit int) (out []sequences) {
+		for _, u := range r.Unpublished(limit) {
+			require.Equal(t, debugging, strings.Contains(u.Claimant, "TestUnpublished"), u.Claimant)
+			out = append(out, sequences{u.Lo, u.Hi})
+		}
+		return out
+	}
+	want := []sequences{{first + 1, first + 2}, {first + 6, first + 7}, {first + 9, first + 15}}
+	require.Equal(t, want, unpublished(r, 10))
+	require.Equal(t, want[:2], unpublished(r, 2))
 	require.Empty(t, r.Unpublished(0))
 	r.Publish(first+1, first+2)
 	c.progress(first + 5)
 	hi, err := r.Claim(6)
 	require.NoError(t, err)
 	r.Publish(hi-2, hi)
-	require.Equal(t, []Range{{first + 6, first + 7}, {first + 9, first + 18}}, r.Unpublished(10))
+	require.Equal(t, []sequences{{first + 6, first + 7}, {first + 9, first + 18}}, unpublished(r, 10))
 
 	single, err := New[int64](Options{Slots: 16, Producers: SingleProducer})
 	require.NoError(t, err)
 	_, err = single.Claim(4)
 	require.NoError(t, err)
 	single.Publish(1, 1)
-	require.Equal(t, []Range{{2, 4}}, single.Unpublished(10))
+	require.Equal(t, []sequences{{2, 4}}, unpublished(single, 10))
 }
 
 func TestStats_DOTAndJSON(t *testing.T) {
