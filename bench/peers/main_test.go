@@ -23,7 +23,7 @@ func runArgs(t *testing.T, all []Scenario, args ...string) (code int, stdout, st
 func TestRun_EveryScenario(t *testing.T) {
 	dir := t.TempDir()
 	code, stdout, stderr := runArgs(t, scenarios(),
-		"--json", "--rounds", "1", "--scale", "0.002", "--dir", dir)
+		"--json", "--rounds", "1", "--warmup", "0", "--scale", "0.002", "--dir", dir)
 	require.Equal(t, exitOK, code, stderr)
 	requireEmpty(t, dir)
 
