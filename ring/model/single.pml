@@ -47,9 +47,9 @@ byte cursor[CONSUMERS]; /* stored with a full fence */
 /* What is true, known to nobody in the ring. */
 byte handled[CONSUMERS]; /* last event whose handler has returned */
 bit ends[M];             /* the event is the last of its batch */
-bit parity;              /* flips whenever the last consumer has gone on, for ltl */
 
 #ifdef LTL
+bit parity;  /* flips whenever the last consumer has gone on, for ltl */
 ltl moves { []<> (parity == 0) && []<> (parity == 1) }
 #endif
 
@@ -189,6 +189,7 @@ proctype Consumer(byte me; byte up; byte up2) {
 		fi
 #endif
 	   od;
+#ifdef LTL
 	   atomic {
 		cursor[me] = hi;
 		if
@@ -196,6 +197,9 @@ proctype Consumer(byte me; byte up; byte up2) {
 		:: else
 		fi
 	   };
+#else
+	   cursor[me] = hi;
+#endif
 	   cur = hi; s = 0; hi = 0
 	od
 }
