@@ -5,7 +5,7 @@
 //
 //   - An event in a slot belongs to whoever holds it now: to the producer between Claim and
 //     Publish, to the consumers until they have handled it. Keep no pointer into a slot longer.
-//   - What is claimed must be published. A claim that is never published stops every consumer
+//   - What is claimed must be published, or aborted. A claim that is never published stops every consumer
 //     in front of it, and Close waits for it.
 //   - With SingleProducer exactly one goroutine at a time claims and publishes, in order.
 //   - The slowest consumer stops the producers as soon as it is Slots events behind.
@@ -37,32 +37,56 @@
 // consumer gets contiguous spans of []T, not a call per event: as many events as are readable,
 // cut where the ring wraps and at ConsumerOptions.MaxBatch.
 //
+// PublishFunc does claim, write and publish in one call, and aborts what could not be filled. Abort
+// gives up a claim: consumers pass over it.
+//
 // # Two kinds of producers
 //
 // MultiProducer lets any goroutine claim, by compare-and-swap, and publishes by marking each
 // slot. SingleProducer needs neither: a claim is an addition and a publish is one plain store.
 // It is several times as fast, and the caller must see to it that claims and publishes never run
-// at the same time.
+// at the same time. The build tag headrace_debug makes a misuse panic with a *MisuseError.
 //
 // # Waiting
 //
 // The default, WaitAdaptive, spins for some microseconds where there is a processor to spare,
 // then yields, then parks; a parked goroutine costs nothing and is woken by exactly the publish
-// that it waits for. WaitSpin is for those who have a core per consumer.
+// that it waits for. WaitSpin is for those who have a core per consumer, with
+// Pin on a thread of its own; WaitSleep for many that nobody hurries.
+//
+// # Kinds of consumers
+//
+// Consume gives a handler a goroutine. A handler that also has the methods of StartHandler,
+// BatchHandler, AbortHandler or StopHandler gets those calls. Share makes a group of lanes that
+// divide the events among them by key. A Poller is for a caller with a loop of its own.
+//
+// Join and JoinPoller add consumers while events flow, anywhere in the graph, at what comes next
+// or at an event that is still in the ring; Leave takes them out. Neither stops anybody else.
+//
+// # Failing
+//
+// A handler that returns an error, panics or calls runtime.Goexit halts the ring. With an
+// ErrorPolicy it gets the events again, and then they are skipped or parked; At names the one
+// event of a span that is to blame. Rewind is for handlers that want events again.
+//
+// # Seeing
+//
+// Stats has cursors, lags, batch sizes, and who waited for whom and how long; it goes through
+// encoding/json, and DOT draws it. Unpublished names claimed slots that everybody waits for.
 //
 // # Stopping
 //
 // Close refuses new claims, waits until everything claimed is published and handled, and stops
-// the consumers. Halt stops them after the span that they are in, whatever remains. A handler
-// that returns an error, panics or calls runtime.Goexit halts the ring: its cursor stays before
-// the events that it has not released, Err names it and the span, and every blocked producer
-// returns an error that wraps the same.
+// the consumers. Halt stops them after the span that they are in, whatever remains. Of a consumer
+// whose failure halts the ring the cursor stays before the events that it has not released; Err
+// names it and the events, and every blocked producer returns an error that wraps the same.
 //
 // # Fast slots
 //
 // A slot type without pointers is the fast case: the garbage collector never looks into the
 // ring, and storing into a slot needs no write barrier. With pointers, an old event keeps what
-// it points to alive until its slot is used again.
+// it points to alive until its slot is used again, or until the handler Clear has cleared it.
+// HasPointers tells which.
 //
 // Nothing here allocates per event.
 package ring

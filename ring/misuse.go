@@ -28,10 +28,6 @@ func (e *MisuseError) Error() string {
 	return fmt.Sprintf("ring: misuse: [%d, %d]: %s", e.Lo, e.Hi, e.Reason)
 }
 
-func misuse(lo, hi int64, format string, args ...any) {
-	panic(&MisuseError{Lo: lo, Hi: hi, Reason: fmt.Sprintf(format, args...)})
-}
-
 // stackText renders a stack as function, file and line, a frame a line.
 func stackText(stack []uintptr) string {
 	if len(stack) == 0 {
