@@ -18,8 +18,8 @@
  * CLEAR_LATE (the producer clears the bit after it has looked at the set), NO_FITS (the newcomer
  * stays where it is whatever was claimed), DROP_GATE (a leaving consumer is taken out of the set
  * and what it came after is not put back), LEFT_NO_WAKE, LEAVE_NO_KICK (the leaver is told, and not
- * woken), LEFT_FIRST (left is set, and waiters are woken, before the links are
- * exchanged), LOAD_TWICE (a cursor is compared, and loaded again to keep it).
+ * woken), WAKE_FIRST (waiters are woken before the links are exchanged and left is
+ * set).
  */
 #ifndef SLOTS
 #define SLOTS 2
@@ -70,11 +70,7 @@ byte final;    /* and this was its last sequence */
 inline wakeEverybody() { wake(PUBLISHED, 0, 1); wake(A, 0, 1); wake(X, 0, 1); wake(D, 0, 1) }
 
 /* Each cursor is loaded once. */
-#ifdef LOAD_TWICE
-#define lower(SET, G, c) if :: IN(SET, c) -> if :: cursor[c] < G -> G = cursor[c] :: else fi :: else fi
-#else
 #define lower(SET, G, c) atomic { if :: IN(SET, c) && cursor[c] < G -> G = cursor[c] :: else fi }
-#endif
 inline least(SET, G) {
 	G = NEVER;
 	lower(SET, G, A);
@@ -153,7 +149,7 @@ proctype Producer() {
 		   if
 		   :: ceiling < claimed + n ->
 			set = gating; least(set, g);
-			ceiling = g + SLOTS; limit = ceiling; set = 0; g = 0
+			ceiling = (g == NEVER -> MOST : g + SLOTS); limit = ceiling; set = 0; g = 0
 #ifdef CLEAR_LATE
 			; atomic { flush(0); regate = 0 }
 #endif
@@ -193,7 +189,7 @@ claimedIt:	skip;
 inline blockUnlessOver(P, G) {
 	if
 	:: block(P)
-	:: atomic { over && cur == final && token[P] == 0 -> leave(P, G) }
+	:: atomic { P != X && over && cur == final && token[P] == 0 -> leave(P, G) }
 	fi
 }
 
@@ -260,7 +256,7 @@ proctype Consumer(byte me) {
 		fi;
 		k = 0; hi = 0;
 		if
-		:: over && cur == final -> goto ended
+		:: me != X && over && cur == final -> goto out
 		:: else
 		fi
 	   fi;
@@ -268,8 +264,8 @@ proctype Consumer(byte me) {
 	od;
 	/* X leaves: consumerStopped and unlink, under the mutex */
 	member[X] = 0;
-#ifdef LEFT_FIRST
-	left[X] = 1; wake(X, 0, 1);
+#ifdef WAKE_FIRST
+	wake(X, 0, 1);
 #endif
 	if
 	:: link[D] != NEVER && IN(link[D], X) -> link[D] = link[X]
@@ -277,25 +273,17 @@ proctype Consumer(byte me) {
 	fi;
 #ifdef DROP_GATE
 	gating = gating & ~BIT(X);
-	if :: gating == 0 -> gating = BIT(D) :: else fi;
 #else
 	if
 	:: link[D] != NEVER -> gating = BIT(D)
 	:: else -> gating = BIT(A)
 	fi;
 #endif
-#ifndef LEFT_FIRST
 	left[X] = 1;
-#ifndef LEFT_NO_WAKE
+#if !defined(LEFT_NO_WAKE) && !defined(WAKE_FIRST)
 	wake(X, 0, 1);
 #endif
-#endif
 	gone = 1;
-	goto out;
-ended:	if
-	:: me == X -> gone = 1
-	:: else
-	fi;
 out:	skip
 }
 
