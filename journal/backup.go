@@ -72,6 +72,9 @@ func backup(st storage, dir, to string, o BackupOptions) (rep BackupReport, err 
 		total += p.pair.offset
 	}
 	rep.First, rep.Kept = parts[0].first, len(parts)-len(todo)
+	if len(have) > 0 {
+		rep.First = min(rep.First, have[0].first) // removed from the source since
+	}
 	rep.Last = parts[len(parts)-1].pair.sequence
 	for _, p := range todo {
 		if err := copySegment(st, dir, to, p, func(n int64) {
@@ -127,6 +130,7 @@ func durableParts(st storage, dir string) (parts []*found, err error) {
 				return nil
 			}
 			f, _, next, err := readFrame(m, at, seg.pair.offset, seg.hdr.salt, &t)
+			seg.lastTime = f.time
 			seg.sealed = err == nil && f.kind == KindSeal && next == seg.pair.offset
 			return nil
 		})

@@ -72,6 +72,12 @@
 // backwards ([Reader.ReadBackward]), and replays at the original pace or a multiple of it
 // ([Reader.Replay]).
 //
+// # Keeping
+//
+// [Journal.Trim] removes the oldest segments by sequence, age or bytes, but nothing that a
+// [Journal.Hold] needs; holds can expire. [Backup] copies a journal, hot and incrementally, up to
+// its durable sequence.
+//
 // # Proof
 //
 // With [Options.Chain] the journal keeps a chain of SHA-256 roots over its sealed segments, signed

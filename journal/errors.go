@@ -38,6 +38,8 @@ var (
 	// ErrBatchBytes reports a Stage beyond the bytes that BeginBatch declared.
 	ErrBatchBytes = errors.New("journal: atomic batch exceeds its declared bytes")
 
+	// ErrHold reports a hold that cannot be set, or holds that cannot be read.
+	ErrHold = errors.New("journal: bad hold")
 	// ErrChain reports contents, or links, that are not what the chain of roots says.
 	ErrChain = errors.New("journal: the chain does not hold")
 	// ErrSignature reports a link of the chain without the signature that it should have.

@@ -26,8 +26,9 @@ type Journal struct {
 	lock io.Closer
 
 	uuid     [16]byte
-	first    int64
+	first    atomic.Int64
 	recovery Recovery
+	trimMu   sync.Mutex // one change of holds, or removal, at a time
 
 	w writer
 
@@ -156,10 +157,10 @@ func (j *Journal) recover(s *survey) error {
 	for _, seg := range s.segs {
 		nextID = max(nextID, seg.id+1)
 	}
-	j.first = j.o.FirstSequence
+	first := j.o.FirstSequence
 	j.uuid = [16]byte{}
 	if len(s.segs) > 0 {
-		j.first = s.segs[0].first
+		first = s.segs[0].first
 	} else {
 		rec.Created = true
 	}
@@ -172,7 +173,8 @@ func (j *Journal) recover(s *survey) error {
 	if j.uuid == [16]byte{} {
 		j.uuid = j.rand.uuid()
 	}
-	last := j.first - 1
+	j.first.Store(first)
+	last := first - 1
 	var tail *found
 	if s.keep > 0 {
 		tail = s.segs[s.keep-1]
@@ -234,7 +236,7 @@ func (j *Journal) recover(s *survey) error {
 	j.written.init(last)
 	j.durable.init(last)
 	j.syncs.init(0)
-	rec.First, rec.Last, rec.Segments = j.first, last, s.keep
+	rec.First, rec.Last, rec.Segments = first, last, s.keep
 	j.logRecovery()
 	return nil
 }
@@ -282,7 +284,7 @@ func (j *Journal) UUID() [16]byte { return j.uuid }
 func (j *Journal) Dir() string { return j.dir }
 
 // FirstSequence returns the oldest sequence that the journal holds, or will hold.
-func (j *Journal) FirstSequence() int64 { return j.first }
+func (j *Journal) FirstSequence() int64 { return j.first.Load() }
 
 // Written returns the last committed sequence: readers may see it, and it survives the death of
 // the process. FirstSequence()-1 if there is none.

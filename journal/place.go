@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 )
 
@@ -45,7 +46,7 @@ func (r *Reader) enter() (ok bool, err error) {
 	s := r.ids[i]
 	r.ids = r.ids[i+1:]
 	if err := r.mapSegment(s); err != nil {
-		return false, err
+		return false, r.gone(err, s.first)
 	}
 	r.off, r.time, r.atSeal = recordsOffset, 0, false
 	if r.seg.hdr.first < want {
@@ -79,6 +80,9 @@ func (r *Reader) advance() (ok bool, err error) {
 	}
 	next := r.ids[0]
 	if next.first != r.next {
+		if err := r.removed(); err != nil {
+			return false, err
+		}
 		return false, &CorruptionError{segmentName(next.first, next.id), recordsOffset, r.next,
 			fmt.Errorf("%w: the segment starts at %d", ErrGap, next.first)}
 	}
@@ -87,7 +91,7 @@ func (r *Reader) advance() (ok bool, err error) {
 	r.seg = nil
 	if err := r.mapSegment(next); err != nil {
 		r.seg = old
-		return false, err
+		return false, r.gone(err, next.first)
 	}
 	r.ids = r.ids[1:]
 	r.off, r.time, r.atSeal = recordsOffset, time, false
@@ -96,6 +100,23 @@ func (r *Reader) advance() (ok bool, err error) {
 		err = e
 	}
 	return true, err
+}
+
+// gone turns the error of a segment that vanished into one that says so.
+func (r *Reader) gone(err error, first int64) error {
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%w: the segment with %d was removed", ErrOutOfRange, first)
+	}
+	return err
+}
+
+// removed returns an error if what the reader would deliver next is no longer there.
+func (r *Reader) removed() error {
+	first, err := r.oldest()
+	if err == nil && first > r.next {
+		err = fmt.Errorf("%w: %d, the first is %d", ErrOutOfRange, r.next, first)
+	}
+	return err
 }
 
 // mapSegment opens and maps a segment and checks that it belongs here.

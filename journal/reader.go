@@ -74,7 +74,7 @@ func (j *Journal) NewReader(from int64, o ReaderOptions) (*Reader, error) {
 		return nil, err
 	}
 	r := &Reader{st: j.st, dir: j.dir, j: j, o: o, uuid: j.uuid}
-	return r, r.init(from, j.first)
+	return r, r.init(from, j.FirstSequence())
 }
 
 // OpenReader returns a reader of the journal in dir, from sequence from on (0: from the first).

@@ -17,7 +17,7 @@ type storage interface {
 	create(name string, n int64) (file, error)
 	// open opens a regular file, following no symbolic link.
 	open(name string, write bool) (file, error)
-	// rename moves a file over nothing: the new name does not exist.
+	// rename moves a file, over the one that has the new name if there is one.
 	rename(from, to string) error
 	remove(name string) error
 	// syncDir makes creations, renames and removals in dir durable.

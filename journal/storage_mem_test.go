@@ -26,6 +26,7 @@ type memStorage struct {
 }
 
 type memNode struct {
+	mu    sync.RWMutex // what a kernel does for reads and writes of one file
 	words []uint64
 	size  int64
 	image []byte // content at the last sync, if crashy
@@ -280,6 +281,8 @@ func (f *memFile) ReadAt(p []byte, off int64) (int, error) {
 	if err := f.s.op("readAt", f.name); err != nil {
 		return 0, err
 	}
+	f.n.mu.RLock()
+	defer f.n.mu.RUnlock()
 	if off >= f.n.size {
 		return 0, io.EOF
 	}
@@ -301,6 +304,8 @@ func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 	if err := f.s.op("writeAt", f.name); err != nil {
 		return 0, err
 	}
+	f.n.mu.Lock()
+	defer f.n.mu.Unlock()
 	if end := off + int64(len(p)); end > f.n.size {
 		f.grow(end)
 	}
@@ -313,7 +318,11 @@ func (f *memFile) grow(n int64) {
 	f.n.words, f.n.size = m.words, n
 }
 
-func (f *memFile) size() (int64, error) { return f.n.size, f.s.op("size", f.name) }
+func (f *memFile) size() (int64, error) {
+	f.n.mu.RLock()
+	defer f.n.mu.RUnlock()
+	return f.n.size, f.s.op("size", f.name)
+}
 
 func (f *memFile) allocate(n int64) error {
 	if err := f.s.op("allocate", f.name); err != nil {
