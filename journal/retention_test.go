@@ -90,6 +90,11 @@ func TestTrim_Holds(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, f[1], rep.First, "the segment with the held record stays")
 	require.Equal(t, []string{"lost follower"}, rep.HeldBy)
+	// The last record of a segment holds all of it.
+	require.NoError(t, j.Hold("lost follower", f[2]-1, time.Time{}))
+	rep, err = j.Trim(all)
+	require.NoError(t, err)
+	require.Equal(t, f[1], rep.First)
 	// Holds survive the process.
 	require.NoError(t, j.Close())
 	j, err = openMem(st, Options{Durability: None()})
@@ -156,6 +161,27 @@ func TestTrim_UnderReaders(t *testing.T) {
 		require.ErrorIs(t, err, ErrOutOfRange, "and not corruption")
 		require.Equal(t, f[1]-1, last, "the mapped segment is read to its end")
 	}
+	require.NoError(t, j.Close())
+}
+
+// A reader that was at the end of the only segment finds out when it asks for the next.
+func TestTrim_ReaderLeftBehind(t *testing.T) {
+	st := newMemStorage()
+	j, err := openMem(st, Options{Durability: None()})
+	require.NoError(t, err)
+	appendTo(t, j, 5)
+	r, err := j.NewReader(0, ReaderOptions{})
+	require.NoError(t, err)
+	require.Len(t, sequences(t, r.Read), 5)
+	for j.Stats().Rolls < 3 {
+		appendTo(t, j, j.Written()+1)
+	}
+	require.NoError(t, j.Sync())
+	_, err = j.Trim(Retention{Before: 1 << 60})
+	require.NoError(t, err)
+	_, err = r.Read(func(Record) error { return nil })
+	require.ErrorIs(t, err, ErrOutOfRange)
+	require.False(t, isCorruption(err))
 	require.NoError(t, j.Close())
 }
 
