@@ -407,3 +407,47 @@ func TestLive_CloseAndHaltMeanwhile(t *testing.T) {
 	})
 	requireGoroutines(t, before)
 }
+
+// TestJoin_ClaimUnderTheOldSet_IsSeen: a claim that was checked before the newcomer was there, and
+// takes its first slot.
+func TestJoin_ClaimUnderTheOldSet_IsSeen(t *testing.T) {
+	both(t, func(t *testing.T, mk maker) {
+		ctx := within(t)
+		r := mk(Options{Slots: 8})
+		c := mustConsume(t, r, "c", ignore, ConsumerOptions{})
+		require.NoError(t, r.Start())
+		publish(t, r, 8)
+		require.NoError(t, c.WaitFor(ctx, 8))
+		for _, from := range []int64{2, 0} {
+			n, err := r.linkIn("n", ConsumerOptions{From: from, After: []*Consumer{c}})
+			require.NoError(t, err)
+			if from == 0 {
+				n.cursor.Store(1)
+			}
+			if r.seq.multi {
+				r.seq.shared.word.Store(10)
+			} else {
+				r.seq.single.claimed = 10
+			}
+			err = r.settle(ctx, n, from)
+			if from == 0 {
+				require.NoError(t, err)
+				require.Equal(t, int64(8), n.Cursor(), "moved up to those that it comes after")
+			} else {
+				var g *GoneError
+				require.ErrorAs(t, err, &g)
+				require.Equal(t, GoneError{From: 2, Oldest: 3}, *g)
+			}
+			if r.seq.multi {
+				r.seq.shared.word.Store(8)
+			} else {
+				r.seq.single.claimed = 8
+			}
+			r.mu.Lock()
+			r.unlink(n)
+			r.mu.Unlock()
+		}
+		publish(t, r, 8)
+		require.NoError(t, r.Close(ctx))
+	})
+}
