@@ -2,6 +2,7 @@ package journal
 
 import (
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -76,13 +77,13 @@ func TestSeek_FewReads(t *testing.T) {
 		require.NoError(t, err)
 	}
 	last := j.Written()
-	opens := 0
-	st.hook = func(op, _ string) error {
+	var opens atomic.Int64
+	st.setHook(func(op, _ string) error {
 		if op == "open" {
-			opens++
+			opens.Add(1)
 		}
 		return nil
-	}
+	})
 	r, err := j.NewReader(0, ReaderOptions{})
 	require.NoError(t, err)
 	for _, want := range []int64{1, 2, 57, 58, last / 3, last / 2, last - 100, last} {
@@ -90,13 +91,13 @@ func TestSeek_FewReads(t *testing.T) {
 			"sequence": func() error { return r.SeekTo(want) },
 			"time":     func() error { return r.SeekTime(time.Unix(0, 10*want-3)) },
 		} {
-			opens = 0
+			opens.Store(0)
 			require.NoError(t, seek())
 			var got Record
 			_, err = r.Read(func(rec Record) error { got = rec; return ErrStop })
 			require.NoError(t, err)
 			require.Equal(t, want, got.Sequence, name)
-			require.LessOrEqual(t, opens, 11, "files opened to find %s %d among 257", name, want)
+			require.LessOrEqual(t, opens.Load(), int64(11), "files opened to find %s %d among 257", name, want)
 			// From the place to the record there is at most a spacing and a record.
 			if _, ok := r.readFrom(); ok && got.Segment < 257 {
 				from, _ := r.readFrom()
@@ -104,7 +105,7 @@ func TestSeek_FewReads(t *testing.T) {
 			}
 		}
 	}
-	st.hook = nil
+	st.setHook(nil)
 	require.NoError(t, j.Close())
 }
 

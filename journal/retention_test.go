@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -190,16 +191,16 @@ func TestTrim_EveryOperationFails(t *testing.T) {
 	for k := 0; ; k++ {
 		st, j, f := trimmable(t, Options{})
 		require.NoError(t, j.Hold("x", f[4], time.Time{}))
-		n := 0
-		st.hook = func(_, name string) error {
-			if n++; n == k+1 {
+		var n atomic.Int64
+		st.setHook(func(_, name string) error {
+			if n.Add(1) == int64(k)+1 {
 				return filepath.ErrBadPattern
 			}
 			return nil
-		}
+		})
 		_, err := j.Trim(Retention{Before: 1 << 60})
-		st.hook = nil
-		failed := n > k
+		st.setHook(nil)
+		failed := n.Load() > int64(k)
 		if failed {
 			require.Error(t, err, "operation %d", k)
 		}

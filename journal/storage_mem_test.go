@@ -92,9 +92,19 @@ func (s *memStorage) powerCut(rnd *rand.Rand) *memStorage {
 	return c
 }
 
+// setHook changes the hook of a storage that is in use.
+func (s *memStorage) setHook(hook func(op, name string) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hook = hook
+}
+
 func (s *memStorage) op(op, name string) error {
-	if s.hook != nil {
-		if err := s.hook(op, filepath.Base(name)); err != nil {
+	s.mu.Lock()
+	hook := s.hook
+	s.mu.Unlock()
+	if hook != nil {
+		if err := hook(op, filepath.Base(name)); err != nil {
 			return &os.PathError{Op: op, Path: name, Err: err}
 		}
 	}
