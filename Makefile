@@ -66,3 +66,8 @@ nested:
 		echo "module $$dir"; \
 		(cd $$dir && go vet ./... && go test ./... && go run $(STATICCHECK) ./...) || exit 1; \
 	done
+
+# The ring's algorithm in Spin; skips where spin is not installed.
+.PHONY: model
+model:
+	ring/model/run

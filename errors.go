@@ -31,8 +31,9 @@ var (
 	// ErrProducerName reports a producer name that is empty, longer than 255 bytes, or no UTF-8.
 	ErrProducerName = errors.New("headrace: producer name must have 1 to 255 bytes of UTF-8")
 
-	// ErrLog reports a system event in the log that this version cannot understand.
-	ErrLog = errors.New("headrace: log holds a system event that cannot be read")
+	// ErrLog reports a log that does not begin as an engine's, or one with a system event that this
+	// version cannot understand.
+	ErrLog = errors.New("headrace: not a log that this engine can read")
 )
 
 // translate turns the ring's conditions into the engine's and adds the cause of a halt.

@@ -287,3 +287,17 @@ func TestPublish_TimeThatDoesNotFit(t *testing.T) {
 	require.ErrorIs(t, err, headrace.ErrProducerName)
 	closeEngine(t, e)
 }
+
+// A log whose beginning was removed, or that no engine wrote, would replay to a state that never was.
+func TestOpen_LogWithoutItsBeginning_IsRefused(t *testing.T) {
+	dir := t.TempDir()
+	j, err := journal.Open(dir, journal.Options{SegmentBytes: journal.MinSegmentBytes})
+	require.NoError(t, err)
+	_, err = j.Append(journal.Entry{Type: 17, Body: []byte("something")})
+	require.NoError(t, err)
+	require.NoError(t, j.Close())
+	_, err = headrace.Open(dir, newApp(t).topology, small())
+	require.ErrorIs(t, err, headrace.ErrLog)
+	_, err = headrace.Replay(dir, newApp(t).topology, headrace.ReplayOptions{})
+	require.ErrorIs(t, err, headrace.ErrLog)
+}

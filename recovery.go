@@ -22,6 +22,7 @@ type history struct {
 	handlers   map[string]int64 // handler id: answers causes after this sequence
 	watermarks map[uint64]int64 // event.HandlerID: no answer to a cause up to here is missing in the log
 	dedup      *handlers.Dedup  // nil: not wanted
+	begun      bool             // a record was seen
 	last       int64            // highest sequence
 	lastTime   int64            // time of its record
 	events     int64            // records that carry an event
@@ -37,6 +38,13 @@ func newHistory(dedup *handlers.Dedup) (*history, error) {
 
 // learn takes one record in.
 func (h *history) learn(rec journal.Record) error {
+	if !h.begun {
+		h.begun = true
+		if rec.Type >= handlers.FirstUserType || rec.Kind == journal.KindVoid {
+			return fmt.Errorf("%w: it begins with event %d, and nothing says what its types are: the beginning was removed, or no engine wrote it",
+				ErrLog, rec.Sequence)
+		}
+	}
 	h.last, h.lastTime = rec.Sequence, rec.Time
 	switch rec.Kind {
 	case journal.KindEvent:

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/headrace/headrace/journal"
 	"github.com/headrace/headrace/ring"
@@ -30,7 +31,7 @@ type Feedback struct {
 	change *sync.Cond // bytes fell, or stopped: the waiters look again
 	wake   chan struct{}
 	in     chunk // appended by the lane; swapped out whole by run
-	stuck  bool  // the ring is full, and publishing waits for the lanes
+	need   int64 // slots that publishing waits for; 0 = it does not wait
 	err    error // why it stopped; nil while it runs
 }
 
@@ -51,7 +52,7 @@ type output struct {
 type sink interface {
 	emit(data []byte, outs []output) error
 	loaded() bool // so much waits that the lane should give its slots back and relax
-	relax()
+	relax(applied int64)
 }
 
 // errStopped ends waits on a feedback lane that was stopped on purpose.
@@ -160,40 +161,46 @@ func (f *Feedback) claim(ctx context.Context, n int) (int64, error) {
 	if !errors.Is(err, ring.ErrFull) {
 		return hi, err
 	}
-	f.setStuck(true)
-	defer f.setStuck(false)
+	f.needs(n)
+	defer f.needs(0)
 	return f.ring.ClaimContext(ctx, n)
 }
 
-func (f *Feedback) setStuck(stuck bool) {
+func (f *Feedback) needs(slots int) {
 	f.mu.Lock()
-	f.stuck = stuck
+	f.need = int64(slots)
 	f.change.Broadcast()
 	f.mu.Unlock()
 }
 
 // relax is for the lane, between two events: while much waits to be published it lets that happen first,
-// so that a ring full of commands does not turn into a queue full of answers. If the ring is full,
-// only the lanes can make room: then it yields for a while and goes on, whatever waits.
-func (f *Feedback) relax() {
-	for yields := 0; f.bytes.Load() > f.soft() && yields < maxYields; {
+// so that a ring full of commands does not turn into a queue full of answers. applied is the lane's
+// cursor. It returns when less waits, or when the ring is full and nobody but this lane can make
+// room in it; the slowest of several lanes always goes on, so they cannot wait for each other.
+func (f *Feedback) relax(applied int64) {
+	for turns := 0; f.loaded(); turns++ {
 		f.mu.Lock()
-		for f.bytes.Load() > f.soft() && !f.stuck && f.err == nil {
+		for f.loaded() && f.need == 0 && f.err == nil {
 			f.change.Wait()
 		}
-		stop := f.err != nil
+		need, stop := f.need, f.err != nil
 		f.mu.Unlock()
-		if stop {
+		if stop || need > 0 && f.ring.Remaining() < need && f.overflow.passed() >= applied {
 			return
 		}
-		yields++
-		runtime.Gosched()
+		// Somebody else is about to make room, or to take it.
+		if turns < relaxYields {
+			runtime.Gosched()
+		} else {
+			time.Sleep(relaxSleep)
+		}
 	}
 }
 
-// maxYields is how often a lane lets others run before it handles the next event although the
-// feedback lane is stuck.
-const maxYields = 100
+const (
+	relaxYields = 20
+	relaxSleep  = 50 * time.Microsecond
+)
 
 // soft is how many bytes may wait before a lane slows down for them.
 func (f *Feedback) soft() int64 { return f.limit / 4 }

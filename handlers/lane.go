@@ -229,7 +229,7 @@ func (l *Lane) HandleSpan(first int64, span []Slot) (err error) {
 		if s.Kind == journal.KindEvent {
 			if l.outputs != nil && l.outputs.sink.loaded() {
 				l.release(l.applied) // the slots handled so far are what the outputs wait for
-				l.outputs.sink.relax()
+				l.outputs.sink.relax(l.applied)
 			}
 			var t int64
 			if !l.published { // else the journaler may be stamping it just now

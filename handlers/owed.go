@@ -24,7 +24,7 @@ func NewOwed(j *journal.Journal, unixNano int64) *Owed { return &Owed{journal: j
 
 func (o *Owed) loaded() bool { return false }
 
-func (o *Owed) relax() {}
+func (o *Owed) relax(int64) {}
 
 func (o *Owed) emit(data []byte, outs []output) error {
 	o.mu.Lock()
