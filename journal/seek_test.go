@@ -113,10 +113,15 @@ func TestReader_SeekTime_WaitsForTheFuture(t *testing.T) {
 	r, err := j.NewReaderAt(time.Unix(0, 50), ReaderOptions{})
 	require.NoError(t, err)
 	defer r.Close()
+	written := make(chan error, 1)
 	go func() {
 		for at := int64(10); at <= 100; at += 10 {
-			_, _ = j.Append(Entry{Time: at})
+			if _, err := j.Append(Entry{Time: at}); err != nil {
+				written <- err
+				return
+			}
 		}
+		written <- nil
 	}()
 	var got []int64
 	require.NoError(t, r.Follow(context.Background(), func(rec Record) error {
@@ -125,6 +130,7 @@ func TestReader_SeekTime_WaitsForTheFuture(t *testing.T) {
 		}
 		return nil
 	}))
+	require.NoError(t, <-written) // before Close: both are the writer's
 	require.Equal(t, []int64{50, 60, 70, 80, 90, 100}, got)
 }
 
