@@ -248,6 +248,9 @@ func (r *Reader) end() (int64, error) {
 		}
 		return committed, nil
 	}
+	if r.limits == nil && r.settled(committed) {
+		return committed, nil
+	}
 	// The writer is gone. Judge as recovery would.
 	if r.limits == nil {
 		if err := r.survey(); err != nil {
@@ -268,6 +271,17 @@ func (r *Reader) vouched() bool {
 		r.locked, r.isLive = now, r.st.locked(r.dir)
 	}
 	return r.isLive
+}
+
+// settled tells whether the committed offset is that of the durable pair, which has a checksum, and
+// nothing stands behind it: so it is after Close, and there is nothing to judge.
+func (r *Reader) settled(committed int64) bool {
+	p := loadPair(r.seg.mem, r.seg.hdr.id)
+	if p.generation == 0 || p.offset != committed || committed < recordsOffset || committed%recordAlign != 0 {
+		return false
+	}
+	size := int64(len(r.seg.mem))
+	return committed == size || committed+recordAlign <= size && load64(r.seg.mem, committed) == 0
 }
 
 // survey judges the whole directory and remembers how far each segment may be read.
