@@ -343,7 +343,7 @@ func TestEngine_CloseAgainAndAgain_LeavesNothing(t *testing.T) {
 // Close in the middle of publishing: what was accepted is in the log, once and with its answer; the
 // rest was refused.
 func TestEngine_CloseUnderLoad_AcceptedAndAnswered(t *testing.T) {
-	for range 30 {
+	for range 100 {
 		dir := t.TempDir()
 		e := open(t, dir, newApp(t), small())
 		var accepted sync.Map
