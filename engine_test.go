@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"github.com/vmihailenco/msgpack/v5"
 
 	"github.com/headrace/headrace"
 	"github.com/headrace/headrace/event"
@@ -343,7 +344,7 @@ func TestEngine_CloseAgainAndAgain_LeavesNothing(t *testing.T) {
 // Close in the middle of publishing: what was accepted is in the log, once and with its answer; the
 // rest was refused.
 func TestEngine_CloseUnderLoad_AcceptedAndAnswered(t *testing.T) {
-	for range 100 {
+	for range 30 {
 		dir := t.TempDir()
 		e := open(t, dir, newApp(t), small())
 		var accepted sync.Map
@@ -379,6 +380,51 @@ func TestEngine_CloseUnderLoad_AcceptedAndAnswered(t *testing.T) {
 			require.False(t, l.header.HasOrigin)
 			return true
 		})
+	}
+}
+
+// slowDeposit is encoded while the test holds it.
+type slowDeposit struct{ hold, entered chan struct{} }
+
+func (s *slowDeposit) EncodeMsgpack(e *msgpack.Encoder) error {
+	close(s.entered)
+	<-s.hold
+	return e.EncodeNil()
+}
+func (s *slowDeposit) DecodeMsgpack(d *msgpack.Decoder) error { return d.DecodeNil() }
+
+// Close waits for an event that is being encoded, and for its answer.
+func TestEngine_Close_WaitsForWhoIsInside(t *testing.T) {
+	for range 20 {
+		reg := event.NewRegistry()
+		event.MustRegister[slowDeposit](reg, "slow", 1)
+		event.MustRegister[note](reg, "note", 1)
+		top := headrace.NewTopology(reg)
+		handlers.On(top.Logic(), "teller", func(c *handlers.Context, _ slowDeposit) error { return handlers.Emit(c, note{}) })
+		dir := t.TempDir()
+		e, err := headrace.Open(dir, top, small())
+		require.NoError(t, err)
+		p := producer(t, e, "web")
+		v := slowDeposit{make(chan struct{}), make(chan struct{})}
+		published, closed := make(chan error, 1), make(chan error, 1)
+		go func() {
+			_, err := headrace.Publish(context.Background(), p, v, headrace.Meta{})
+			published <- err
+		}()
+		<-v.entered
+		go func() { closed <- e.Close(limit(t)) }()
+		for err = nil; !errors.Is(err, headrace.ErrClosed); { // until closing has begun
+			err = e.Follow(limit(t), headrace.FollowOptions{Until: 1}, func(context.Context, handlers.Delivery) error { return nil })
+		}
+		for range 1000 { // a Close that did not wait would be past its drain by now
+			runtime.Gosched()
+		}
+		close(v.hold)
+		require.NoError(t, <-published)
+		require.NoError(t, <-closed)
+		log := readLog(t, dir)
+		checkAnswers(t, log)
+		require.True(t, log[len(log)-1].header.HasOrigin)
 	}
 }
 
