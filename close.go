@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/headrace/headrace/event"
@@ -87,9 +88,9 @@ func (e *Engine) drain(ctx context.Context) error {
 	}
 	for {
 		last := e.ring.Cursor()
-		for i, c := range e.consumers {
-			if i > 0 {
-				e.journal.RequestSync() // whoever stands behind durable need not wait for its time
+		for _, c := range e.consumers {
+			if c == e.waits[syncStage] {
+				e.journal.RequestSync() // the journaler is at last, and nobody need wait for the sync's time
 			}
 			if err := c.WaitFor(ctx, last); err != nil {
 				return fmt.Errorf("headrace: lane %q is late: at %d of %d: %w", c.Name(), c.Cursor(), last, e.translate(err))
@@ -151,19 +152,24 @@ func (e *Engine) awaitFollowers(ctx context.Context) error {
 // types in its next version does not answer the past.
 func (e *Engine) markProgress() error {
 	now := time.Now().UnixNano()
-	p := progress{Sequence: e.journal.Written()}
-	for _, lane := range e.topology.reacting() {
-		for _, id := range lane.lane.HandlerIDs() {
-			p.Handlers = append(p.Handlers, event.HandlerID(id))
+	var ids []uint64
+	for _, p := range e.topology.reacting() {
+		for _, id := range p.lane.HandlerIDs() {
+			ids = append(ids, event.HandlerID(id))
 		}
 	}
-	if len(p.Handlers) == 0 {
-		return nil
+	last := e.journal.Written()
+	for some := range slices.Chunk(ids, progressHandlers) {
+		body, err := systemBody(progress{Sequence: last, Handlers: some}, now)
+		if err != nil {
+			return err
+		}
+		if _, err := e.journal.Append(journal.Entry{Type: progressID, Kind: journal.KindCheckpoint, Time: now, Body: body}); err != nil {
+			return err
+		}
 	}
-	body, err := systemBody(p, now)
-	if err != nil {
-		return err
-	}
-	_, err = e.journal.Append(journal.Entry{Type: progressID, Kind: journal.KindCheckpoint, Time: now, Body: body})
-	return err
+	return nil
 }
+
+// progressHandlers is how many handlers one progress record names: it fits the smallest MaxBodyBytes.
+const progressHandlers = 64

@@ -184,7 +184,7 @@ func (e *Engine) build(h *history) error {
 	}
 	e.ring = r
 	handlers.NewSlots(r, o.SlotBytes)
-	e.overflow = handlers.NewOverflow(r, o.OverflowBytes, e.passed)
+	e.overflow = handlers.NewOverflow(o.OverflowBytes, e.passed)
 	e.feedback = handlers.NewFeedback(r, e.overflow, o.FeedbackBytes)
 
 	durable := false

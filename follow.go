@@ -72,7 +72,7 @@ func validName(name string) bool {
 //
 // fn gets a context that ends with ctx, or when Close cannot wait for it any longer. Follow returns
 // when fn returns an error, which it returns as it is and whose event counts as not
-// handled; when ctx ends, with its error; nil after FollowOptions.Until, or when the engine closes and
+// handled; when ctx ends, with its error; ErrClosed when Close could not wait; nil after FollowOptions.Until, or when the engine closes and
 // all that it may read was handled. handlers.ErrDiverged means that the checkpoint belongs to a
 // history that a power cut took back: the follower has acted on events that are no more.
 //
@@ -99,7 +99,11 @@ func (e *Engine) Follow(ctx context.Context, o FollowOptions, fn func(context.Co
 	if o.Name != "" {
 		f.path = filepath.Join(e.dir, "checkpoints", o.Name)
 	}
-	return f.run(ctx)
+	err = f.run(ctx)
+	if f.failed == nil && errors.Is(err, context.Canceled) && context.Cause(ctx) == ErrClosed {
+		return ErrClosed // not the caller's context ended, but Close's patience
+	}
+	return err
 }
 
 // followKey marks the context of a follower's function with its engine.
@@ -114,7 +118,9 @@ func (e *Engine) beginFollow(name string) error {
 	case name != "" && e.following[name]:
 		return fmt.Errorf("%w: %q", ErrFollowing, name)
 	}
-	e.following[name] = true
+	if name != "" {
+		e.following[name] = true
+	}
 	e.follows.Add(1)
 	return nil
 }

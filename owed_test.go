@@ -252,11 +252,13 @@ func TestFollow_OneOfAName_AndNoClosingFromInside(t *testing.T) {
 }
 
 func TestOpen_ManyHandlersInSmallSegments(t *testing.T) {
+	o := small()
+	o.Journal.MaxBodyBytes = 1 << 10 // the smallest, for the engine's own records too
 	top := headrace.NewTopology(registry(t))
 	for i := range 1000 {
 		handlers.On(top.Logic(), fmt.Sprintf("handler %d %s", i, strings.Repeat("x", 100)), func(*handlers.Context, deposit) error { return nil })
 	}
-	e, err := headrace.Open(t.TempDir(), top, small())
+	e, err := headrace.Open(t.TempDir(), top, o)
 	require.NoError(t, err)
 	closeEngine(t, e)
 }
@@ -300,4 +302,24 @@ func TestOpen_LogWithoutItsBeginning_IsRefused(t *testing.T) {
 	require.ErrorIs(t, err, headrace.ErrLog)
 	_, err = headrace.Replay(dir, newApp(t).topology, headrace.ReplayOptions{})
 	require.ErrorIs(t, err, headrace.ErrLog)
+}
+
+// A Close that cannot wait tells the follower so, and the follower its caller.
+func TestFollow_CloseCannotWait(t *testing.T) {
+	e := open(t, t.TempDir(), newApp(t), small())
+	publish(t, producer(t, e, "web"), deposit{})
+	begun, done := make(chan struct{}), make(chan error)
+	var once sync.Once
+	go func() {
+		done <- e.Follow(context.Background(), headrace.FollowOptions{Provisional: true}, func(ctx context.Context, _ handlers.Delivery) error {
+			once.Do(func() { close(begun) })
+			<-ctx.Done()
+			return nil
+		})
+	}()
+	<-begun
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = e.Close(ctx) // whether the lanes were done is chance
+	require.ErrorIs(t, <-done, headrace.ErrClosed)
 }

@@ -16,8 +16,8 @@ import (
 // Feedback carries what handlers emit back to the front of the ring. Handlers append to it and never
 // wait; a goroutine of its own claims slots and publishes. So a handler cannot deadlock against
 // its own full ring, and what it emits can wait in memory while the ring is full: up to a limit in
-// bytes, at which the lane fails with ErrFeedbackFull. Producers outside are asked to wait long
-// before that (see WaitBelow).
+// bytes, at which the lane fails with ErrFeedbackFull. Producers outside wait long before that (see
+// WaitBelow), and lanes, between two events, before it too (see relax).
 //
 // Batches leave in the order in which they were appended, each with its sequences in one piece.
 type Feedback struct {

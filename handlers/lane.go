@@ -165,7 +165,7 @@ func (l *Lane) dispatcher(typeID uint16) dispatcher {
 type Binding struct {
 	Context    context.Context  // ends when the engine halts
 	Types      *Types           // of this log
-	Emits      bool             // the lane may emit; until Sink what it emits is dropped
+	Emits      bool             // the lane may emit; until EmitTo what it emits is dropped
 	Limits     Limits           // on what it emits
 	Watermarks map[string]int64 // by handler id: up to which cause the log holds its answers
 	Published  bool             // the lane does not stand behind the journal

@@ -4,8 +4,6 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
-
-	"github.com/headrace/headrace/ring"
 )
 
 // Overflow keeps the bodies that are larger than a slot's inline room, bounded in bytes, and
@@ -13,9 +11,8 @@ import (
 //
 // The bound is checked before a claim, never while one is held: a producer that waited with a slot
 // in its hands could wait for itself. So the sum may pass the limit by what the producers that
-// were let in together encode.
+// were let in together encode, and by what handlers emit, who never wait.
 type Overflow struct {
-	ring   *ring.Ring[Slot]
 	limit  int64
 	bytes  atomic.Int64 // of bodies that some consumer may still read
 	passed func() int64 // sequence that every consumer has passed
@@ -33,10 +30,10 @@ type held struct {
 // keepFree is how many buffers wait for reuse at most.
 const keepFree = 8
 
-// NewOverflow returns an empty overflow for r, bounded to limitBytes. passed reports the sequence
-// that every consumer has passed.
-func NewOverflow(r *ring.Ring[Slot], limitBytes int64, passed func() int64) *Overflow {
-	return &Overflow{ring: r, limit: limitBytes, passed: passed}
+// NewOverflow returns an empty overflow, bounded to limitBytes. passed reports the sequence that every
+// consumer has passed.
+func NewOverflow(limitBytes int64, passed func() int64) *Overflow {
+	return &Overflow{limit: limitBytes, passed: passed}
 }
 
 // Bytes is the memory held by bodies that some consumer may still read, as of the last reclaim.

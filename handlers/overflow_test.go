@@ -15,7 +15,7 @@ func TestOverflow_HoldsUntilAllHavePassed(t *testing.T) {
 	require.NoError(t, err)
 	NewSlots(r, 128)
 	passed := int64(0)
-	o := NewOverflow(r, 1000, func() int64 { return passed })
+	o := NewOverflow(1000, func() int64 { return passed })
 	body := make([]byte, 1000)
 	put := func(seq int64, size int) {
 		o.Put(r.Slot(seq), seq, append(o.Buffer(size), body[:size]...))
