@@ -18,7 +18,7 @@
 // A record is numbered by its sequence: an int64 that starts at 1 (or [Options.FirstSequence]),
 // has no gaps and survives restarts; 0 means "none yet". Events and voids (the place of an
 // aborted claim) advance it; checkpoint, index and seal records carry the number of the event
-// before them. Records lie in segments, files of a fixed size that are allocated, zeroed and
+// before them. Records lie in segments, files of a fixed size that are allocated (as zeros) and
 // touched ahead by a goroutine of the journal, so that the writer meets neither a full disk nor,
 // as a rule, a page fault in the middle of a store.
 //
