@@ -31,6 +31,12 @@ func AppendJSON(dst, b []byte) ([]byte, error) {
 	if n == 1 {
 		return appendJSON(dst, &r), nil
 	}
+	// The array that they give is a level of its own: what nests as deep as it may would not be
+	// read back.
+	inArray := scanner{b: b}
+	if _, err := inArray.values(0, uint64(n), 1); err != nil {
+		return dst, err
+	}
 	for i := range n {
 		dst = appendJSON(append(dst, "[,"[min(i, 1)]), &r)
 	}
