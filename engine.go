@@ -177,7 +177,7 @@ func (e *Engine) build(h *history) error {
 	o := e.options
 	r, err := ring.New[handlers.Slot](ring.Options{
 		Slots: o.Slots, FirstSequence: e.journal.Written() + 1, Wait: o.Wait,
-		OnError: func(err *ring.ConsumerError) { e.fail(err) },
+		OnError: func(err *ring.ConsumerError) { e.fail(e.named(err)) },
 	})
 	if err != nil {
 		return err
@@ -280,13 +280,33 @@ func (e *Engine) fail(err error) {
 	}
 }
 
+// named says which handler ended its lane's goroutine, if that is what err is: the ring knows but
+// the lane.
+func (e *Engine) named(err error) error {
+	var c *ring.ConsumerError
+	if !errors.As(err, &c) || c.Err != ring.ErrGoexit {
+		return err
+	}
+	for _, l := range e.lanes {
+		if l.Name() != c.Consumer {
+			continue
+		}
+		if cause := l.Interrupted(); cause != nil {
+			of := *c
+			of.Err = cause
+			return &of
+		}
+	}
+	return err
+}
+
 // Err is why the engine halted, or the journal's failure; nil while it is well.
 func (e *Engine) Err() error {
 	e.mu.Lock()
 	err := e.err
 	e.mu.Unlock()
 	if err == nil {
-		err = e.ring.Err() // known there a moment before the engine hears of it
+		err = e.named(e.ring.Err()) // known there a moment before the engine hears of it
 	}
 	if err == nil {
 		if err = e.journal.Err(); errors.Is(err, journal.ErrClosed) {

@@ -192,7 +192,12 @@ func replayRound(lanes []placed, readers []*journal.Reader) error {
 		go func() {
 			// What stands if a handler ends the goroutine, as t.FailNow does in a test.
 			err := fmt.Errorf("headrace: replay of lane %q: %w", p.lane.Name(), ring.ErrGoexit)
-			defer func() { errs <- err }()
+			defer func() {
+				if cause := p.lane.Interrupted(); cause != nil {
+					err = fmt.Errorf("headrace: replay: %w", cause)
+				}
+				errs <- err
+			}()
 			_, err = readers[i].Read(p.lane.Replay)
 		}()
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/headrace/headrace/event"
 	"github.com/headrace/headrace/journal"
+	"github.com/headrace/headrace/ring"
 )
 
 // FirstUserType is the lowest type id of an application's events; those below are the engine's
@@ -338,7 +339,17 @@ func (l *Lane) failure(err error) error {
 	return e
 }
 
-// catch turns a handler's panic into an error. A Goexit is caught by the ring.
+// Interrupted returns a *HandlerError for the handler that ended the lane's goroutine with
+// runtime.Goexit, with ring.ErrGoexit as its cause, and nil if none did. The lane's goroutine must
+// have ended.
+func (l *Lane) Interrupted() error {
+	if l.call.handler == nil {
+		return nil
+	}
+	return l.failure(ring.ErrGoexit)
+}
+
+// catch turns a handler's panic into an error. A Goexit cannot be stopped; Interrupted tells of it.
 func (l *Lane) catch(err *error) {
 	if v := recover(); v != nil {
 		*err = l.failure(&PanicError{Value: v, Stack: debug.Stack()})
