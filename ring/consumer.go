@@ -68,7 +68,7 @@ type Consumer struct {
 	counts counts
 	// Only for Stats, and seldom written.
 	skipped, parkedEvents, retries atomic.Int64
-	blocking                       atomic.Int64 // nanoseconds; written by blocked producers
+	blocking                       stopwatch // waits of producers that it holds back
 	_                              cpu.Pad
 
 	spanEnd int64 // last sequence of the span that the handler is in; its goroutine's own

@@ -3,6 +3,7 @@ package ring
 import (
 	"math/bits"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -88,26 +89,57 @@ func (c *counts) waits() (out []Wait) {
 	return out
 }
 
+// A stopwatch sums up how long waits took, those that are not over included. It is touched at
+// most twice a wait that is long enough to be counted.
+type stopwatch struct {
+	mu      sync.Mutex
+	sum     int64 // nanoseconds of the waits that are over, less when each of the others began
+	waiting int
+}
+
+func (w *stopwatch) start(now int64) { w.add(-now, 1) }
+func (w *stopwatch) stop(now int64)  { w.add(now, -1) }
+
+func (w *stopwatch) add(nanos int64, waiting int) {
+	w.mu.Lock()
+	w.sum += nanos
+	w.waiting += waiting
+	w.mu.Unlock()
+}
+
+// read returns the time, and how many wait now.
+func (w *stopwatch) read() (time.Duration, int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return time.Duration(w.sum + int64(w.waiting)*nanos()), w.waiting
+}
+
 // A blockage is a producer's wait. Zero: it was not blocked yet.
 type blockage struct {
-	since int64
+	begun bool
 	by    *Consumer // nil before Start
 }
 
 func (b *blockage) begin(s *sequencer, n int) {
-	if b.since == 0 {
-		b.since, b.by = nanos(), s.holder(n)
+	if b.begun {
+		return
+	}
+	b.begun, b.by = true, s.holder(n)
+	now := nanos()
+	s.blocked.start(now)
+	if b.by != nil {
+		b.by.blocking.start(now)
 	}
 }
 
 func (b *blockage) end(s *sequencer) {
-	if b.since == 0 {
+	if !b.begun {
 		return
 	}
-	d := nanos() - b.since
-	s.blocked.Add(d)
+	now := nanos()
+	s.blocked.stop(now)
 	if b.by != nil {
-		b.by.blocking.Add(d)
+		b.by.blocking.stop(now)
 	}
 }
 

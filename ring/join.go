@@ -21,7 +21,9 @@ import (
 //
 // With MultiProducer, and only if claims are outstanding while none is made, Join takes one
 // sequence itself and aborts it; for that it may have to wait while the ring is full, until ctx
-// ends. The other errors are those of Consume, ErrNotStarted, and ErrClosed or ErrHalted.
+// ends. A full ring in which nobody claims keeps the oldest of its events from Join, with a
+// *GoneError: a producer that was held up in the middle of a claim could overwrite that one, and
+// no claim of Join's can rule it out without its slot. The other errors are those of Consume, ErrNotStarted, and ErrClosed or ErrHalted.
 func (r *Ring[T]) Join(ctx context.Context, name string, h Handler[T], o ConsumerOptions) (*Consumer, error) {
 	if err := r.validate(name, h, o); err != nil {
 		return nil, err

@@ -43,7 +43,8 @@ type sequencer struct {
 	failed    atomic.Pointer[failure]
 	debug     debugState
 	aborts    aborts
-	blocked   atomic.Int64 // nanoseconds that producers were blocked, for Stats
+	_         cpu.Pad
+	blocked   stopwatch // producers' waits, for Stats
 
 	published gate // for the ring's cursor
 	_         cpu.Pad

@@ -17,6 +17,7 @@ type Stats struct {
 	Cursor    int64           `json:"cursor"`       // last sequence published without a gap before it
 	Remaining int64           `json:"remaining"`    // slots that could be claimed at once
 	Aborted   int64           `json:"aborted"`      // events aborted so far
+	Waiting   int             `json:"waiting"`      // producers that yield or are parked now
 	Blocked   time.Duration   `json:"blockedNanos"` // that producers yielded or were parked; see Blocking
 	Consumers []ConsumerStats `json:"consumers"`    // in the order in which they came
 }
@@ -34,7 +35,8 @@ type ConsumerStats struct {
 	// Waits is how long it yielded or was parked for want of events, by whom it waited for. Time
 	// spent spinning does not count, because asking for the time takes as long.
 	Waits []Wait `json:"waits,omitempty"`
-	// Blocking is how long producers yielded or were parked because of it.
+	// Blocking is how long producers yielded or were parked because of it, waits that are not over
+	// included. A wait counts for whoever was behind when it began.
 	Blocking time.Duration `json:"blockingNanos"`
 
 	Retries int64 `json:"retries,omitempty"` // failures after which the handler got the events again
@@ -61,7 +63,7 @@ func (r *Ring[T]) Stats() Stats {
 	st.Cursor = r.Cursor()
 	st.Claimed = max(r.seq.claimed(), st.Cursor)
 	st.Aborted = r.seq.aborts.total.Load()
-	st.Blocked = time.Duration(r.seq.blocked.Load())
+	st.Blocked, st.Waiting = r.seq.blocked.read()
 	for i := range st.Consumers {
 		st.Consumers[i].Lag = max(0, st.Cursor-st.Consumers[i].Cursor)
 	}
@@ -70,14 +72,14 @@ func (r *Ring[T]) Stats() Stats {
 
 func (c *Consumer) stats() ConsumerStats {
 	st := ConsumerStats{
-		Name:     c.name,
-		Cursor:   c.Cursor(),
-		Blocking: time.Duration(c.blocking.Load()),
-		Retries:  c.retries.Load(),
-		Skipped:  c.skipped.Load(),
-		Parked:   c.parkedEvents.Load(),
-		Waits:    c.counts.waits(),
+		Name:    c.name,
+		Cursor:  c.Cursor(),
+		Retries: c.retries.Load(),
+		Skipped: c.skipped.Load(),
+		Parked:  c.parkedEvents.Load(),
+		Waits:   c.counts.waits(),
 	}
+	st.Blocking, _ = c.blocking.read()
 	for _, up := range c.after() {
 		st.After = append(st.After, up.name)
 	}

@@ -51,11 +51,15 @@ func TestStats_BatchesWaitsAndBlocking(t *testing.T) {
 			require.NoError(t, ctx.Err())
 			runtime.Gosched()
 		}
+		st := until(func(st Stats) bool { return st.Waiting == 1 && st.Blocked > 0 && st.Consumers[1].Blocking > 0 })
+		require.LessOrEqual(t, st.Blocked, r.Stats().Blocked, "it goes on")
+		require.Zero(t, st.Consumers[0].Blocking)
 		close(leave)
 		require.NoError(t, <-claimed)
-		st := until(func(st Stats) bool {
+		st = until(func(st Stats) bool {
 			return st.Blocked > 0 && len(st.Consumers[0].Waits) == 1 && st.Consumers[0].Waits[0].On == ""
 		})
+		require.Zero(t, st.Waiting)
 		require.Equal(t, st.Blocked, st.Consumers[1].Blocking)
 		require.Zero(t, st.Consumers[0].Blocking)
 		require.Equal(t, []string{"slow"}, st.Consumers[1].After)
