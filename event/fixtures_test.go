@@ -227,6 +227,9 @@ func randomHeader(rnd *rand.Rand) Header {
 		h.Key = randomText(rnd, 2000)
 	}
 	if coin() {
+		h.StreamVersion = max(1, rnd.Int64()>>rnd.IntN(63))
+	}
+	if coin() {
 		h.Extensions = []byte("x" + randomText(rnd, 100))
 	}
 	return h

@@ -13,7 +13,7 @@ func FuzzParse(f *testing.F) {
 		body, err := AppendHeader(nil, &h)
 		require.NoError(f, err)
 		f.Add(append(body, 0x2a))
-		body[5] |= 1
+		body[5] |= 2
 		f.Add(body)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

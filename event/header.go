@@ -35,6 +35,9 @@ type Header struct {
 	Producer string // who published it: UTF-8, up to 255 bytes; "" = none
 	Key      string // what it is about, such as an order number: UTF-8; "" = none
 
+	// StreamVersion is the event's number in its stream, which is its Key: from 1; 0 = none.
+	StreamVersion int64
+
 	// Idempotent says that the publisher chose ID, so that another event with it is a repeat.
 	Idempotent bool
 
@@ -71,6 +74,7 @@ const (
 	flagKey
 	flagExtensions
 	flagIdempotent // no group
+	flagStreamVersion
 
 	flagsKnown = 1<<iota - 1
 )
@@ -80,12 +84,14 @@ const (
 	idBytes     = 16
 	originBytes = 32
 	traceBytes  = 32
+
+	streamVersionBytes = 8
 )
 
 // AppendHeader appends h in the layout of a body; the payload goes right behind it. It does not
 // allocate when dst has room, and returns dst as it was, with a [*FieldError], when a field is too
 // long (ErrFieldTooLong) or without meaning (ErrHeader): an ID of zero, a kind that does not
-// exist, text that is not UTF-8, a trace with only one of its ids.
+// exist, text that is not UTF-8, a trace with only one of its ids, a negative stream version.
 func AppendHeader(dst []byte, h *Header) ([]byte, error) {
 	kind, version := h.Kind, h.Version
 	if kind == 0 {
@@ -126,6 +132,10 @@ func AppendHeader(dst []byte, h *Header) ([]byte, error) {
 	}
 	if h.Idempotent {
 		flags |= flagIdempotent
+	}
+	if h.StreamVersion != 0 {
+		flags |= flagStreamVersion
+		size += streamVersionBytes
 	}
 	if err := h.check(kind, size); err != nil {
 		return dst, err
@@ -184,7 +194,10 @@ func (h *Header) putGroups(b []byte, flags uint16) {
 	}
 	if flags&flagExtensions != 0 {
 		binary.LittleEndian.PutUint16(b, uint16(len(h.Extensions)))
-		copy(b[2:], h.Extensions)
+		b = b[2+copy(b[2:], h.Extensions):]
+	}
+	if flags&flagStreamVersion != 0 {
+		binary.LittleEndian.PutUint64(b, uint64(h.StreamVersion))
 	}
 }
 
@@ -205,6 +218,8 @@ func (h *Header) check(kind Kind, size int) error {
 		return &FieldError{"Extensions", tooLong(len(h.Extensions), MaxHeaderBytes), ErrFieldTooLong}
 	case size > MaxHeaderBytes:
 		return &FieldError{"Header", tooLong(size, MaxHeaderBytes), ErrFieldTooLong}
+	case h.StreamVersion < 0:
+		return &FieldError{"StreamVersion", "is negative", ErrHeader}
 	case !utf8.ValidString(h.Producer):
 		return &FieldError{"Producer", "is not UTF-8", ErrHeader}
 	case !utf8.ValidString(h.Key):

@@ -33,6 +33,11 @@ func goldenHeaders() map[string]Header {
 			Trace:    Trace{TraceID: seq(0x70), SpanID: [8]byte{1, 2, 3, 4, 5, 6, 7, 8}, Flags: 1},
 			Producer: "shop", Key: "order/42", Idempotent: true, Extensions: []byte{0xde, 0xad},
 		},
+		"versioned": {Kind: Notification, Version: 1, ID: seq(1), StreamVersion: 0x0102030405060708},
+		"streamed": {
+			Kind: Notification, Version: 1, Time: 5, ID: seq(1), CausationID: seq(0x50), Producer: "orders", Key: "order/42",
+			StreamVersion: 258,
+		},
 		"keyed": {Kind: Document, Version: 1, Time: -1, ID: seq(1), Key: "ключ"},
 	}
 }
@@ -125,6 +130,7 @@ func TestAppendHeader_Refuses(t *testing.T) {
 		"long key":            {func(h *Header) { h.Key = text(1 << 16) }, "Key", ErrFieldTooLong},
 		"long extensions":     {func(h *Header) { h.Extensions = make([]byte, 1<<16) }, "Extensions", ErrFieldTooLong},
 		"long together":       {func(h *Header) { h.Key, h.Extensions = text(40000), make([]byte, 30000) }, "Header", ErrFieldTooLong},
+		"stream version":      {func(h *Header) { h.StreamVersion = -1 }, "StreamVersion", ErrHeader},
 		"producer not UTF-8":  {func(h *Header) { h.Producer = "\xff" }, "Producer", ErrHeader},
 		"key not UTF-8":       {func(h *Header) { h.Key = "a\xc3" }, "Key", ErrHeader},
 		"key of 65535, bytes": {func(h *Header) { h.Key = text(MaxHeaderBytes) }, "Header", ErrFieldTooLong},

@@ -22,7 +22,7 @@ import (
 //	 "timestamp":"2010-12-01T08:26:00.25Z","sequence":7,"correlationId":"…","causationId":"…",
 //	 "producer":"shop","kind":"notification","key":"536365",
 //	 "origin":{"handler":"00f1…","cause":6,"ordinal":0,"outputs":1,"depth":1},
-//	 "traceparent":"00-…-…-01","idempotent":true,"extensions":"base64","data":{…}}
+//	 "traceparent":"00-…-…-01","idempotent":true,"streamVersion":3,"extensions":"base64","data":{…}}
 //
 // What an event does not have is left out: correlationId to key where zero, and everything
 // from origin to extensions. The handler is in hexadecimal, for it does not fit a JSON number.
@@ -70,6 +70,9 @@ func AppendJSON(dst []byte, r *Registry, typeName string, sequence int64, v View
 	}
 	if v.Idempotent() {
 		out = append(out, `,"idempotent":true`...)
+	}
+	if n := v.StreamVersion(); n != 0 {
+		out = strconv.AppendInt(append(out, `,"streamVersion":`...), n, 10)
 	}
 	if x := v.Extensions(); x != nil {
 		out = append(out, `,"extensions":"`...)

@@ -28,6 +28,7 @@ type jsonEvent struct {
 	Origin      *jsonOrigin     `json:"origin"`
 	Traceparent string          `json:"traceparent"`
 	Idempotent  bool            `json:"idempotent"`
+	Number      int64           `json:"streamVersion"`
 	Extensions  string          `json:"extensions"`
 	Data        json.RawMessage `json:"data"`
 }
@@ -117,6 +118,7 @@ func (e *jsonEvent) header() (Header, error) {
 		CausationID:   e.Causation,
 		Producer:      e.Producer,
 		Key:           e.Key,
+		StreamVersion: e.Number,
 		Idempotent:    e.Idempotent,
 	}
 	if h.Version, err = parseVersion(e.Version); err != nil {

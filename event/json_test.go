@@ -40,6 +40,12 @@ func TestAppendJSON_AllMembers(t *testing.T) {
 	require.True(t, json.Valid(got[1:]))
 }
 
+func TestAppendJSON_StreamVersion(t *testing.T) {
+	got, err := AppendJSON(nil, nil, "unknown", 0, bodyOf(t, goldenHeaders()["streamed"], nil))
+	require.NoError(t, err)
+	require.Contains(t, string(got), `"key":"order/42","streamVersion":258,"data":null}`)
+}
+
 func TestAppendJSON_LeavesOutWhatIsNotThere(t *testing.T) {
 	got, err := AppendJSON(nil, nil, "unknown", 0, bodyOf(t, Header{ID: seq(1)}, nil))
 	require.NoError(t, err)
@@ -169,7 +175,7 @@ func TestParseJSON_Refuses(t *testing.T) {
 		`{"eventType":"x","eventVersion":"1.1"}`, `{"eventType":"x","eventVersion":"65536"}`,
 		`{"eventType":"x","eventVersion":"1.0.0"}`, `{"eventType":"x","eventVersion":"-1"}`,
 		`{"eventType":"x","timestamp":"yesterday"}`, `{"eventType":"x","timestamp":"2300-01-01T00:00:00Z"}`,
-		`{"eventType":"x","kind":"query"}`, `{"eventType":"x","traceparent":"00"}`,
+		`{"eventType":"x","kind":"query"}`, `{"eventType":"x","streamVersion":-1}`, `{"eventType":"x","traceparent":"00"}`,
 		`{"eventType":"x","extensions":"*"}`, `{"eventType":"x","origin":{"handler":"12"}}`,
 		`{"eventType":"x","origin":{"handler":"x112131415161718"}}`,
 		`{"eventType":"x","producer":"` + string(bytes.Repeat([]byte("p"), 256)) + `"}`,

@@ -115,6 +115,15 @@ func (v *View) parseGroups() error {
 			return err
 		}
 	}
+	if v.flags&flagStreamVersion != 0 {
+		if len(h)-pos < streamVersionBytes {
+			return malformed(pos, "header ends inside a group")
+		}
+		if int64(binary.LittleEndian.Uint64(h[pos:])) <= 0 {
+			return malformed(pos, "stream version below 1")
+		}
+		pos += streamVersionBytes
+	}
 	if pos != len(h) && v.flags&^flagsKnown == 0 {
 		return malformed(pos, "header longer than its groups")
 	}
@@ -285,6 +294,26 @@ func (v *View) slice(off, n uint16) []byte {
 	return v.body[off:end:end]
 }
 
+// StreamVersion returns the event's number in the stream that its key names, from 1; 0 for none.
+func (v View) StreamVersion() int64 {
+	if v.flags&flagStreamVersion == 0 {
+		return 0
+	}
+	// It stands behind the last group of those before it.
+	var at int
+	switch {
+	case v.extensionsLen > 0:
+		at = int(v.extensions) + int(v.extensionsLen)
+	case v.keyLen > 0:
+		at = int(v.key) + int(v.keyLen)
+	case v.producerLen > 0:
+		at = int(v.producer) + int(v.producerLen)
+	default:
+		at = v.at(flagProducer)
+	}
+	return int64(binary.LittleEndian.Uint64(v.body[at:]))
+}
+
 // Idempotent reports whether the publisher chose the id, so that another event with it is a
 // repeat.
 func (v View) Idempotent() bool { return v.flags&flagIdempotent != 0 }
@@ -305,6 +334,7 @@ func (v View) Header() Header {
 		Trace:         v.Trace(),
 		Producer:      v.Producer(),
 		Key:           v.Key(),
+		StreamVersion: v.StreamVersion(),
 		Idempotent:    v.Idempotent(),
 	}
 	h.Origin, h.HasOrigin = v.Origin()
