@@ -78,7 +78,7 @@ func AppendJSON(dst []byte, r *Registry, typeName string, sequence int64, v View
 		out = append(out, `,"extensions":"`...)
 		out = append(base64.StdEncoding.AppendEncode(out, x), '"')
 	}
-	out, err := appendData(append(out, `,"data":`...), r, typeName, v)
+	out, err := AppendDataJSON(append(out, `,"data":`...), r, typeName, v)
 	if err != nil {
 		return dst, err
 	}
@@ -101,7 +101,8 @@ func appendOrigin(dst []byte, o Origin) []byte {
 	return append(dst, '}')
 }
 
-func appendData(dst []byte, r *Registry, typeName string, v View) ([]byte, error) {
+// AppendDataJSON appends the payload of v alone, as AppendJSON writes it in the member data.
+func AppendDataJSON(dst []byte, r *Registry, typeName string, v View) ([]byte, error) {
 	if r != nil {
 		if c, ok := r.ByName(typeName); ok && c.Version() == v.Version() {
 			out, err := c.appendJSON(dst, v.Payload())
