@@ -2,8 +2,9 @@ package ring
 
 import (
 	"context"
-	"sync"
-	"sync/atomic"
+
+	"github.com/headrace/headrace/internal/atomic"
+	"github.com/headrace/headrace/internal/block"
 )
 
 // aborts remembers the sequences that were claimed and given up.
@@ -19,7 +20,7 @@ type aborts struct {
 	last   atomic.Int64 // no aborted sequence is greater; 0 while there is none
 	total  atomic.Int64
 	bySlot atomic.Pointer[[]atomic.Int64]
-	once   sync.Once
+	once   block.Once
 }
 
 func (a *aborts) add(lo, hi, slots int64) {

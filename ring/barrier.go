@@ -1,6 +1,8 @@
 package ring
 
-import "github.com/smartystreets-prototypes/go-disruptor"
+import (
+	"github.com/smartystreets-prototypes/go-disruptor"
+)
 
 // A link is what one consumer comes after, and the barrier that follows from it. It never changes;
 // where the graph does, the consumer gets a new one.
@@ -12,22 +14,35 @@ type link struct {
 // newLink makes a link for c. The barrier is a
 // disruptor.Barrier: Load returns the sequence up to which the consumer may read. Behind consumers
 // it is the least of their cursors; at the head of the graph it is the ring's cursor, which for
-// a single producer is a disruptor.Cursor too.
+// a single producer is a cursor too.
 func newLink(c *Consumer, after []*Consumer) *link {
 	k := &link{after: after}
 	switch {
-	case len(after) > 0:
-		cursors := make([]*disruptor.Cursor, len(after))
+	case len(after) == 1:
+		k.barrier = &after[0].cursor
+	case len(after) > 1:
+		cursors := make(leastOf, len(after))
 		for i, c := range after {
 			cursors[i] = &c.cursor
 		}
-		k.barrier = disruptor.NewCompositeBarrier(cursors...)
+		k.barrier = cursors
 	case c.seq.multi:
 		k.barrier = &markBarrier{consumer: c, seen: unseen}
 	default:
 		k.barrier = &c.seq.cursor
 	}
 	return k
+}
+
+// leastOf is the barrier behind several consumers.
+type leastOf []*cursor
+
+func (b leastOf) Load() int64 {
+	least := int64(never)
+	for _, c := range b {
+		least = min(least, c.Load())
+	}
+	return least
 }
 
 // upstream is the barrier of a consumer whose link may be exchanged. No exchange makes Load return

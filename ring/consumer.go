@@ -2,10 +2,8 @@ package ring
 
 import (
 	"context"
-	"sync/atomic"
 
-	"github.com/smartystreets-prototypes/go-disruptor"
-
+	"github.com/headrace/headrace/internal/atomic"
 	"github.com/headrace/headrace/internal/cpu"
 )
 
@@ -49,7 +47,7 @@ type Consumer struct {
 
 	// cursor is stored by the consumer's goroutine, each time with a full fence. Everything up to
 	// it is handled.
-	cursor disruptor.Cursor
+	cursor cursor
 	_      cpu.Pad
 
 	gate gate // for cursor

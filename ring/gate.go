@@ -2,9 +2,9 @@ package ring
 
 import (
 	"math"
-	"sync"
-	"sync/atomic"
 
+	"github.com/headrace/headrace/internal/atomic"
+	"github.com/headrace/headrace/internal/block"
 	"github.com/headrace/headrace/internal/cpu"
 )
 
@@ -29,7 +29,7 @@ const never = math.MaxInt64
 type gate struct {
 	wakeAt atomic.Int64 // least sequence that somebody parked here waits for, else never
 	_      cpu.Pad      // wakeAt is read at every publish, the rest only by those who park
-	mu     sync.Mutex
+	mu     block.Mutex
 	parked []*parker // guarded by mu; a binary heap, least sequence first
 	plain  bool      // the cursor is moved by a store without a fence
 }
@@ -44,7 +44,7 @@ type parker struct {
 func newParker() *parker { return &parker{wake: make(chan struct{}, 1)} }
 
 // parkers keeps those of producers and other callers from allocating once per wait.
-var parkers = sync.Pool{New: func() any { return newParker() }}
+var parkers = block.Pool{New: func() any { return newParker() }}
 
 func (g *gate) init(plain bool) {
 	g.wakeAt.Store(never)
@@ -66,7 +66,7 @@ func (g *gate) wake(seq int64) {
 	for len(g.parked) > 0 && g.parked[0].seq <= seq {
 		p := g.parked[0]
 		g.remove(0)
-		p.wake <- struct{}{} // never blocks
+		block.Send(p.wake) // never blocks
 	}
 	g.arm()
 	g.mu.Unlock()
@@ -88,12 +88,10 @@ func (g *gate) park(p *parker, seq int64, ready func() bool, done <-chan struct{
 		return
 	}
 	if done == nil {
-		<-p.wake
+		block.Recv(p.wake)
 		return
 	}
-	select {
-	case <-p.wake:
-	case <-done:
+	if !block.RecvOr(p.wake, done) {
 		g.leave(p)
 	}
 }
@@ -110,7 +108,7 @@ func (g *gate) leave(p *parker) {
 		}
 	}
 	g.mu.Unlock()
-	<-p.wake // sent before mu was released
+	block.Recv(p.wake) // sent before mu was released
 }
 
 func (g *gate) arm() {

@@ -1,8 +1,7 @@
 package ring
 
 import (
-	"sync/atomic"
-
+	"github.com/headrace/headrace/internal/atomic"
 	"github.com/headrace/headrace/internal/cpu"
 )
 

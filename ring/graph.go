@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	"github.com/smartystreets-prototypes/go-disruptor"
+
+	"github.com/headrace/headrace/internal/block"
 )
 
 // Consume adds a consumer that hands the events to h. It must be called before Start; Join does
@@ -44,7 +46,7 @@ func (r *Ring[T]) Start() error {
 	}
 	r.seq.gating.Store(newGatingSet(r.consumers, r.seq.first-1))
 	for _, l := range r.loops {
-		go l.run()
+		block.Go(l.run)
 	}
 	r.loops = nil
 	r.seq.changed.wakeAll()
@@ -152,7 +154,7 @@ func (r *Ring[T]) newLoop(c *Consumer, h Handler[T], o ConsumerOptions) *loop[T]
 		l.maxBatch = max(1, r.seq.slots/8)
 	}
 	c.parked = l.parking
-	l.reader = disruptor.NewReader(&c.cursor, &c.cursor, upstream{c}, l, l)
+	l.reader = disruptor.NewReader(plainCursor(&c.cursor), plainCursor(&c.cursor), upstream{c}, l, l)
 	return l
 }
 

@@ -2,9 +2,9 @@ package ring
 
 import (
 	"context"
-	"runtime"
 	"time"
 
+	"github.com/headrace/headrace/internal/block"
 	"github.com/headrace/headrace/internal/cpu"
 )
 
@@ -28,7 +28,7 @@ func (r *Ring[T]) Join(ctx context.Context, name string, h Handler[T], o Consume
 	if err := r.validate(name, h, o); err != nil {
 		return nil, err
 	}
-	return r.join(ctx, name, o, func(c *Consumer) { go r.newLoop(c, h, o).run() })
+	return r.join(ctx, name, o, func(c *Consumer) { block.Go(r.newLoop(c, h, o).run) })
 }
 
 // join links a consumer in, and starts it under r.mu once no producer can lap it.
@@ -101,8 +101,8 @@ func (r *Ring[T]) settle(ctx context.Context, c *Consumer, from int64) error {
 		if claimed != before || c.cursor.Load() >= claimed {
 			return r.fits(c, claimed, from)
 		}
-		if turn < 64 {
-			runtime.Gosched()
+		if turn < block.Patience(64) {
+			block.Yield()
 			continue
 		}
 		hi, err := s.tryClaim(1)
@@ -118,12 +118,8 @@ func (r *Ring[T]) settle(ctx context.Context, c *Consumer, from int64) error {
 		case claimed-s.slots >= c.cursor.Load():
 			return &GoneError{From: from, Oldest: c.cursor.Load() + 2}
 		}
-		timer := time.NewTimer(50 * time.Microsecond)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if !block.Sleep(50*time.Microsecond, ctx.Done()) {
 			return ctx.Err()
-		case <-timer.C:
 		}
 	}
 }
@@ -159,9 +155,7 @@ func (r *Ring[T]) Leave(ctx context.Context, c *Consumer) error {
 	if r.seq.current() == c {
 		return ErrWouldDeadlock
 	}
-	select {
-	case <-c.gone:
-	case <-ctx.Done():
+	if !block.RecvOr(c.gone, ctx.Done()) {
 		return ctx.Err()
 	}
 	if !c.left.Load() {

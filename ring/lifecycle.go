@@ -3,6 +3,8 @@ package ring
 import (
 	"context"
 	"fmt"
+
+	"github.com/headrace/headrace/internal/block"
 )
 
 // Close refuses new claims with ErrClosed, waits until everything claimed is published and every
@@ -23,14 +25,8 @@ func (r *Ring[T]) Close(ctx context.Context) error {
 		if r.seq.current() != nil {
 			return ErrWouldDeadlock
 		}
-		select {
-		case <-r.done:
-		default:
-			select {
-			case <-r.done:
-			case <-ctx.Done():
-				return r.drainError(ctx.Err())
-			}
+		if !block.Recvd(r.done) && !block.RecvOr(r.done, ctx.Done()) {
+			return r.drainError(ctx.Err())
 		}
 	}
 	return r.closeError()
@@ -40,10 +36,8 @@ func (r *Ring[T]) Close(ctx context.Context) error {
 // blocked or later claim fail. It does not wait; Done tells the end. It may be called from any
 // goroutine, a handler included, and again. After a complete Close it does nothing.
 func (r *Ring[T]) Halt() {
-	select {
-	case <-r.done:
+	if block.Recvd(r.done) {
 		return
-	default:
 	}
 	r.halt()
 	r.endUnstarted()
@@ -73,10 +67,10 @@ func (r *Ring[T]) endUnstarted() bool {
 		r.ended = true
 		for _, c := range r.consumers {
 			c.stopped.Store(true)
-			close(c.gone)
+			block.Close(c.gone)
 			c.gate.wakeAll()
 		}
-		close(r.done)
+		block.Close(r.done)
 	}
 	return true
 }
@@ -105,10 +99,10 @@ func (r *Ring[T]) consumerStopped(c *Consumer) {
 		r.unlink(c)
 	}
 	c.gate.wakeAll()
-	close(c.gone)
+	block.Close(c.gone)
 	if r.running--; r.running == 0 {
 		r.ended = true
-		close(r.done)
+		block.Close(r.done)
 	}
 }
 

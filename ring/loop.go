@@ -5,6 +5,9 @@ import (
 	"runtime/debug"
 
 	"github.com/smartystreets-prototypes/go-disruptor"
+
+	"github.com/headrace/headrace/internal/atomic"
+	"github.com/headrace/headrace/internal/block"
 )
 
 // loop is a consumer at work: what disruptor.Reader calls, on the consumer's goroutine.
@@ -68,7 +71,7 @@ func (l *loop[T]) begin() {
 
 func (l *loop[T]) ended() {
 	if l.exited != nil {
-		go l.run()
+		block.Go(l.run)
 		return
 	}
 	defer l.ring.consumerStopped(l.Consumer) // even if the hook calls Goexit
@@ -139,6 +142,7 @@ func (l *loop[T]) Consume(lo, hi int64) {
 			}
 		}
 		if next > hi {
+			atomic.StoreFollows(&plainCursor(&l.cursor)[0])
 			return
 		}
 		l.progress(next - 1)

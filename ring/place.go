@@ -3,6 +3,8 @@ package ring
 import (
 	"context"
 	"time"
+
+	"github.com/headrace/headrace/internal/block"
 )
 
 // A place is where a consumer reads: what a loop and a Poller have in common. It belongs to the
@@ -48,12 +50,8 @@ func (p *place) await(next int64, done <-chan struct{}) outcome {
 				return stopped
 			}
 		}
-		if done != nil {
-			select {
-			case <-done:
-				return given
-			default:
-			}
+		if done != nil && block.Recvd(done) {
+			return given
 		}
 		if !w.step() {
 			p.block(next, done)

@@ -4,8 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"sync"
 	"time"
+
+	"github.com/headrace/headrace/internal/block"
 )
 
 // ErrorAction is what happens to events that a handler has failed on for good.
@@ -147,7 +148,7 @@ type Parked[T any] struct {
 
 // parking holds the parked events of one consumer.
 type parking[T any] struct {
-	mu     sync.Mutex
+	mu     block.Mutex
 	events []Parked[T] // guarded by mu
 }
 
@@ -184,7 +185,7 @@ func (l *loop[T]) failed(lo, end int64, span []T, stack []byte, err error) (next
 	var rewind *RewindError
 	if errors.As(err, &rewind) {
 		if rewind.From > l.cursor.Load() && rewind.From >= lo && rewind.From <= hi {
-			runtime.Gosched()
+			block.Yield()
 			return rewind.From
 		}
 		err = fmt.Errorf("%w: %d is not in [%d, %d]", ErrRewindRange, rewind.From, lo, hi)

@@ -3,9 +3,9 @@ package ring
 import (
 	"context"
 	"reflect"
-	"sync"
 	"unsafe"
 
+	"github.com/headrace/headrace/internal/block"
 	"github.com/headrace/headrace/internal/cpu"
 )
 
@@ -20,7 +20,7 @@ type Ring[T any] struct {
 	onError func(*ConsumerError)
 	done    chan struct{} // closed when no consumer runs any more
 
-	mu        sync.Mutex // guards what follows
+	mu        block.Mutex // guards what follows
 	started   bool
 	ended     bool        // done is closed
 	running   int         // consumers that were launched and have not stopped

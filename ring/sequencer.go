@@ -3,10 +3,9 @@ package ring
 import (
 	"context"
 	"math/bits"
-	"sync/atomic"
 
-	"github.com/smartystreets-prototypes/go-disruptor"
-
+	"github.com/headrace/headrace/internal/atomic"
+	"github.com/headrace/headrace/internal/block"
 	"github.com/headrace/headrace/internal/cpu"
 )
 
@@ -57,7 +56,7 @@ type sequencer struct {
 	_      cpu.Pad
 
 	// cursor is written by the single producer: everything up to it is published.
-	cursor disruptor.Cursor
+	cursor cursor
 	_      cpu.Pad
 }
 
@@ -112,10 +111,8 @@ func (s *sequencer) claimWait(ctx context.Context, n int) (int64, error) {
 		if !wait {
 			s.parkProducer(n, done)
 		}
-		select {
-		case <-done:
+		if done != nil && block.Recvd(done) {
 			return 0, ctx.Err()
-		default:
 		}
 		if hi, err = s.tryClaim(n); err != ErrFull {
 			return hi, err
@@ -208,7 +205,7 @@ func (s *sequencer) claimed() int64 {
 // publish makes [lo, hi] readable.
 func (s *sequencer) publish(lo, hi int64) {
 	if s.quick {
-		cpu.StoreRelease(&s.cursor[0], hi)
+		cpu.StoreRelease(&plainCursor(&s.cursor)[0], hi)
 	} else if s.multi {
 		s.mark(lo, hi)
 	} else {

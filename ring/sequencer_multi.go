@@ -2,8 +2,8 @@ package ring
 
 import (
 	"math"
-	"sync/atomic"
 
+	"github.com/headrace/headrace/internal/atomic"
 	"github.com/headrace/headrace/internal/cpu"
 )
 
@@ -75,7 +75,7 @@ func (s *sequencer) mark(lo, hi int64) {
 		return
 	}
 	for seq := hi; seq > lo; seq-- {
-		s.marks[seq&mask] = s.lap(seq) // ordered by the release store below
+		cpu.StoreRelease32(&s.marks[seq&mask], s.lap(seq))
 	}
 	cpu.StoreRelease32(&s.marks[lo&mask], s.lap(lo))
 }

@@ -2,8 +2,8 @@ package ring
 
 import (
 	"context"
-	"sync/atomic"
 
+	"github.com/headrace/headrace/internal/atomic"
 	"github.com/headrace/headrace/internal/cpu"
 )
 
@@ -59,7 +59,7 @@ func (s *sequencer) initSingle() {
 
 func (s *sequencer) setCeiling(seq int64) {
 	s.single.ceiling = seq
-	s.single.limit = s.single.claimed
+	s.single.limit = cpu.LoadOwn(&s.single.claimed)
 	if s.quick {
 		s.single.limit = seq
 	}
@@ -69,10 +69,11 @@ func (s *sequencer) setCeiling(seq int64) {
 // nothing else, it is one call that the caller's Ring.Claim is inlined into.
 func (s *sequencer) claim(n int) (int64, error) {
 	p := &s.single
-	if uint64(n-1) >= uint64(p.limit-p.claimed) { // n < 1, too many, or not for us
+	claimed := cpu.LoadOwn(&p.claimed)
+	if uint64(n-1) >= uint64(p.limit-claimed) { // n < 1, too many, or not for us
 		return s.claimWait(context.Background(), n)
 	}
-	hi := p.claimed + int64(n)
+	hi := claimed + int64(n)
 	cpu.StoreRelease(&p.claimed, hi)
 	if s.state.Load() != 0 {
 		return s.claimAgain(hi-int64(n), n)
@@ -91,17 +92,17 @@ func (s *sequencer) tryClaimSingle(n int64) (int64, error) {
 	p := &s.single
 	for {
 		if s.state.Load() != 0 {
-			if err := s.takeBack(p.claimed); err != nil {
+			if err := s.takeBack(cpu.LoadOwn(&p.claimed)); err != nil {
 				return 0, err
 			}
 		}
-		if p.ceiling-p.claimed < n {
+		if p.ceiling-cpu.LoadOwn(&p.claimed) < n {
 			s.setCeiling(s.gatingSequence() + s.slots)
-			if p.ceiling-p.claimed < n {
+			if p.ceiling-cpu.LoadOwn(&p.claimed) < n {
 				return 0, ErrFull
 			}
 		}
-		hi := p.claimed + n
+		hi := cpu.LoadOwn(&p.claimed) + n
 		atomic.StoreInt64(&p.claimed, hi)
 		if s.state.Load() == 0 {
 			if !s.quick {
@@ -121,7 +122,7 @@ func (s *sequencer) tryClaimSingle(n int64) (int64, error) {
 func (s *sequencer) takeBack(claimed int64) error {
 	p := &s.single
 	p.limit, p.ceiling = claimed, claimed
-	wrong := p.claimed != claimed
+	wrong := cpu.LoadOwn(&p.claimed) != claimed
 	if wrong {
 		atomic.StoreInt64(&p.claimed, claimed)
 	}

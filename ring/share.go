@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
-	"sync/atomic"
+
+	"github.com/headrace/headrace/internal/atomic"
+	"github.com/headrace/headrace/internal/block"
 )
 
 // A Shared is a group of consumers, its lanes, that share out the events among them by key: each
@@ -131,9 +132,7 @@ func (g *Shared[T]) LeaveLane(ctx context.Context, index int) error {
 	if g.ring.seq.current() != nil {
 		return ErrWouldDeadlock
 	}
-	select {
-	case g.leave <- struct{}{}:
-	case <-ctx.Done():
+	if !block.SendOr(g.leave, ctx.Done()) {
 		return ctx.Err()
 	}
 	c := g.lanes[index].loop.Consumer
@@ -146,20 +145,18 @@ func (g *Shared[T]) LeaveLane(ctx context.Context, index int) error {
 	}
 	switch {
 	case len(next.lanes) == len(old.lanes): // it has left before, or is about to
-		<-g.leave
+		block.Recv(g.leave)
 	case len(next.lanes) == 0:
-		<-g.leave
+		block.Recv(g.leave)
 		return ErrLastConsumer
 	default:
 		err := g.change(next)
-		<-g.leave
+		block.Recv(g.leave)
 		if err != nil {
 			return err
 		}
 	}
-	select {
-	case <-c.gone:
-	case <-ctx.Done():
+	if !block.RecvOr(c.gone, ctx.Done()) {
 		return ctx.Err()
 	}
 	if !c.left.Load() {
@@ -215,7 +212,7 @@ func (l *lane[T]) HandleSpan(first int64, span []T) error {
 func (l *lane[T]) at(e *epoch, seq int64) (*epoch, error) {
 	for e.before != nil {
 		for e.from.Load() == unknown {
-			runtime.Gosched()
+			block.Yield()
 		}
 		if seq >= e.from.Load() {
 			break

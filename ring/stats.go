@@ -5,8 +5,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
+
+	"github.com/headrace/headrace/internal/atomic"
 )
 
 // Stats is what a ring looks like at one time, as text through encoding/json or DOT. The figures

@@ -4,9 +4,10 @@ import (
 	"math"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
+	"github.com/headrace/headrace/internal/atomic"
+	"github.com/headrace/headrace/internal/block"
 	"github.com/headrace/headrace/internal/cpu"
 )
 
@@ -196,7 +197,7 @@ func (v *waiter) step() bool {
 	if v.parks || v.sleeps {
 		if v.yields == 0 && v.sleeps {
 			v.slept = min(max(2*v.slept, sleepMin), sleepMax)
-			time.Sleep(v.slept)
+			block.Sleep(v.slept, nil)
 			return true
 		}
 		if v.yields == 0 {
@@ -205,7 +206,7 @@ func (v *waiter) step() bool {
 		}
 		v.yields--
 	}
-	runtime.Gosched()
+	block.Yield()
 	return true
 }
 

@@ -1,0 +1,12 @@
+//go:build !headrace_explore
+
+package ring
+
+import "github.com/smartystreets-prototypes/go-disruptor"
+
+// A cursor is go-disruptor's. With the tag headrace_explore it is one whose accesses the schedule
+// explorer sees.
+type cursor = disruptor.Cursor
+
+// plainCursor returns what go-disruptor's Reader and a store without a fence need.
+func plainCursor(c *cursor) *disruptor.Cursor { return c }
