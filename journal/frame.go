@@ -1,6 +1,6 @@
 package journal
 
-import "hash/crc32"
+import "github.com/headrace/headrace/internal/crc"
 
 // frame is a record's header, decoded.
 type frame struct {
@@ -19,20 +19,20 @@ func recordBytes(n int) int64 {
 	return (recordHeaderBytes + int64(n) + recordAlign - 1) &^ (recordAlign - 1)
 }
 
-// frameTail is the scratch for the last 48 bytes that a record's checksum covers: salt, offset,
-// length, and bytes 8 to 32 of its header. It lives in a structure on the heap, because
-// crc32.Update makes its argument escape.
-type frameTail [48]byte
+// frameTail is the scratch for what a record's checksum covers after its body: salt, offset,
+// length, and bytes 8 to 32 of its header.
+type frameTail crc.Words
 
 // sum goes on from the checksum of the body.
 func (t *frameTail) sum(body uint32, salt, offset, length, w1, w2, w3 uint64) uint32 {
-	le.PutUint64(t[0:], salt)
-	le.PutUint64(t[8:], offset)
-	le.PutUint64(t[16:], length)
-	le.PutUint64(t[24:], w1)
-	le.PutUint64(t[32:], w2)
-	le.PutUint64(t[40:], w3)
-	return crc32.Update(body, castagnoli, t[:])
+	*t = frameTail{salt, offset, length, w1, w2, w3}
+	return crc.Tail(body, (*crc.Words)(t))
+}
+
+// frame is the checksum of body and what follows.
+func (t *frameTail) frame(body []byte, salt, offset, length, w1, w2, w3 uint64) uint32 {
+	*t = frameTail{salt, offset, length, w1, w2, w3}
+	return crc.Frame(body, (*crc.Words)(t))
 }
 
 // packWord3 makes bytes 24 to 32 of a header.
@@ -91,11 +91,7 @@ func readFrame(m []byte, off, end int64, salt uint64, t *frameTail) (f frame, bo
 		return f, nil, 0, ErrLength
 	}
 	body = m[off+recordHeaderBytes : stop : stop]
-	crc := uint32(0)
-	if len(body) > 0 {
-		crc = crc32.Update(0, castagnoli, body)
-	}
-	if t.sum(crc, salt, uint64(off), uint64(f.length), w1, w2, w3) != f.crc {
+	if t.frame(body, salt, uint64(off), uint64(f.length), w1, w2, w3) != f.crc {
 		return f, nil, 0, ErrChecksum
 	}
 	if f.kind < KindEvent || f.kind > KindSeal || f.flags&^FlagBatch != 0 {
@@ -109,8 +105,38 @@ func readFrame(m []byte, off, end int64, salt uint64, t *frameTail) (f frame, bo
 	return f, body, next, nil
 }
 
+// eventHead is the header of an event, as far as a reader needs it.
+type eventHead struct {
+	stop     int64 // offset after the body
+	sequence int64
+	time     int64
+	w3       uint64
+	crc      uint32
+}
+
+// peekEvent decodes the header at off in m[:end]. ok says that length, kind, flags and padding are
+// those of an event; its checksum and place are for the caller to check.
+func peekEvent(m []byte, off, end int64) (e eventHead, ok bool) {
+	if off+recordHeaderBytes > end {
+		return e, false
+	}
+	h := m[off : off+recordHeaderBytes : off+recordHeaderBytes]
+	w0 := le.Uint64(h)
+	e.crc = uint32(w0 >> 32)
+	e.sequence, e.time, e.w3 = int64(le.Uint64(h[8:])), int64(le.Uint64(h[16:])), le.Uint64(h[24:])
+	e.stop = off + int64(uint32(w0))
+	if uint32(w0) < recordHeaderBytes || e.stop > end || e.w3>>16&0xFEFF != uint64(KindEvent) {
+		return e, false
+	}
+	if over := e.stop & (recordAlign - 1); over != 0 {
+		at := e.stop - over
+		return e, at+recordAlign <= end && le.Uint64(m[at:at+recordAlign:at+recordAlign])>>(8*uint(over)) == 0
+	}
+	return e, true
+}
+
 // advances tells whether records of kind k take a sequence of their own.
 func (k Kind) advances() bool { return k == KindEvent || k == KindVoid }
 
 // checksum is the CRC32C of b.
-func checksum(b []byte) uint32 { return crc32.Update(0, castagnoli, b) }
+func checksum(b []byte) uint32 { return crc.Body(b) }

@@ -157,5 +157,6 @@ func (r *Reader) mapSegment(id segmentID) error {
 	}
 	r.uuid = seg.hdr.uuid
 	r.seg = seg
+	r.win.drop()
 	return nil
 }

@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"runtime/debug"
 	"time"
@@ -29,6 +30,7 @@ type Reader struct {
 	clock paceClock // for Replay
 
 	seg  *readSegment
+	win  window // of seg
 	off  int64
 	time int64
 	tail frameTail
@@ -142,6 +144,7 @@ func (r *Reader) leave() error {
 		err = e
 	}
 	r.seg = nil
+	r.win.drop()
 	return err
 }
 
@@ -312,39 +315,57 @@ func (r *Reader) survey() error {
 }
 
 // drain delivers records up to end and gate, and notes the segment's seal in atSeal.
+//
+// Events are decoded here, in the window, and not by readFrame: its results go through memory,
+// which costs as much as the checksum. Whatever is not a good event in its place, and what is too
+// little or too large for the window, is judged there, in the mapping.
 func (r *Reader) drain(end, gate int64, fn func(Record) error) (n int, err error) {
-	seg := r.seg
-	m := seg.mem
+	seg, win := r.seg, &r.win
 	rec := Record{Segment: seg.hdr.id}
+	lastTime := r.o.UntilTime
+	if lastTime == 0 {
+		lastTime = math.MaxInt64
+	}
 	for r.off < end {
-		if r.off >= seg.populated {
-			// One system call a megabyte is cheaper than the faults; what it could not do
-			// shows at the loads below. Near the end the faults are cheaper.
-			from := r.off &^ (pageBytes - 1)
-			seg.populated = min(from+1<<20, (end+pageBytes-1)&^(pageBytes-1), int64(len(m)))
-			if seg.populated-from >= 64<<10 {
-				seg.f.populate(m[from:seg.populated])
+		off := r.off
+		if win.lacks(off) {
+			win.fill(seg.f, off, end)
+		}
+		var f frame
+		var body []byte
+		next := int64(0)
+		rel := off - win.at
+		if e, ok := peekEvent(win.buf, rel, win.n); ok && e.sequence == r.next && e.time >= r.time {
+			body = win.buf[rel+recordHeaderBytes : e.stop : e.stop]
+			if r.tail.frame(body, seg.hdr.salt, uint64(off), uint64(e.stop-rel), uint64(e.sequence), uint64(e.time), e.w3) == e.crc {
+				next = (win.at + e.stop + recordAlign - 1) &^ (recordAlign - 1)
+				f.sequence, f.time, f.crc = e.sequence, e.time, e.crc
+				f.typ, f.kind, f.flags = uint16(e.w3), KindEvent, Flags(e.w3>>24)
 			}
 		}
-		f, body, next, err := readFrame(m, r.off, end, seg.hdr.salt, &r.tail)
-		if err == nil {
-			err = follows(&f, r.next, r.time)
-		}
-		if err != nil {
-			return n, &CorruptionError{seg.name, r.off, r.next, err}
+		if next == 0 {
+			if off >= seg.populated {
+				r.populate(end)
+			}
+			f, body, next, err = readFrame(seg.mem, off, end, seg.hdr.salt, &r.tail)
+			if err == nil {
+				err = follows(&f, r.next, r.time)
+			}
+			if err != nil {
+				return n, &CorruptionError{seg.name, off, r.next, err}
+			}
 		}
 		if f.sequence > gate {
 			return n, nil
 		}
-		if r.o.UntilTime != 0 && f.time > r.o.UntilTime {
+		if f.time > lastTime {
 			r.past = true
 			return n, nil
 		}
-		advances := f.kind.advances()
-		if (advances || r.o.Internal) && r.next >= r.skip && (!r.picky || r.pass(&f)) {
+		if (f.kind.advances() || r.o.Internal) && r.next >= r.skip && (!r.picky || r.pass(&f)) {
 			rec.Sequence, rec.Time, rec.Type = f.sequence, f.time, f.typ
 			rec.Kind, rec.Flags, rec.CRC = f.kind, f.flags, f.crc
-			rec.Body, rec.Offset = body, r.off
+			rec.Body, rec.Offset = body, off
 			if err := fn(rec); err != nil {
 				if !errors.Is(err, ErrStop) {
 					return n, err
@@ -360,6 +381,18 @@ func (r *Reader) drain(end, gate int64, fn func(Record) error) (n int, err error
 		}
 	}
 	return n, nil
+}
+
+// populate makes pages at r.off and behind it present, up to end. One system call a megabyte is
+// cheaper than the faults; what it could not do shows at the loads. Near the end the faults are
+// cheaper.
+func (r *Reader) populate(end int64) {
+	seg := r.seg
+	from := r.off &^ (pageBytes - 1)
+	seg.populated = min(from+1<<20, (end+pageBytes-1)&^(pageBytes-1), int64(len(seg.mem)))
+	if seg.populated-from >= 64<<10 {
+		seg.f.populate(seg.mem[from:seg.populated])
+	}
 }
 
 func (r *Reader) step(f *frame, next int64) {

@@ -2,7 +2,6 @@ package journal
 
 import (
 	"fmt"
-	"hash/crc32"
 	"math"
 	"runtime/debug"
 	"time"
@@ -218,13 +217,6 @@ func (j *Journal) put(e *Entry, kind Kind, size int64) int64 {
 	le.PutUint64(rec[size:], 0)
 	le.PutUint64(rec[size-recordAlign:], 0) // padding
 	n := copy(rec[recordHeaderBytes:], e.Body)
-	crc := e.BodyCRC
-	if !e.BodyHashed {
-		crc = 0
-		if n > 0 {
-			crc = crc32.Update(0, castagnoli, rec[recordHeaderBytes:recordHeaderBytes+n])
-		}
-	}
 	if e.Time < w.time {
 		e.Time = w.time
 	}
@@ -244,7 +236,12 @@ func (j *Journal) put(e *Entry, kind Kind, size int64) int64 {
 	le.PutUint64(rec[8:], uint64(seq))
 	le.PutUint64(rec[16:], uint64(e.Time))
 	le.PutUint64(rec[24:], w3)
-	crc = w.tail.sum(crc, salt, uint64(off), length, uint64(seq), uint64(e.Time), w3)
+	var crc uint32
+	if e.BodyHashed {
+		crc = w.tail.sum(e.BodyCRC, salt, uint64(off), length, uint64(seq), uint64(e.Time), w3)
+	} else {
+		crc = w.tail.frame(rec[recordHeaderBytes:recordHeaderBytes+n], salt, uint64(off), length, uint64(seq), uint64(e.Time), w3)
+	}
 	first := length | uint64(crc)<<32
 
 	if w.batch.left > 0 {
