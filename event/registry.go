@@ -2,6 +2,7 @@ package event
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -26,6 +27,8 @@ type tables struct {
 	byName    map[string]Codec
 	byGoType  map[reflect.Type]Codec
 	upcasters map[upcastStep]Upcaster
+	renamed   map[string]string // old name: what it is called now
+	retired   map[string]bool
 }
 
 // NewRegistry returns an empty Registry.
@@ -122,8 +125,8 @@ type indexed interface {
 
 func (r *Registry) add(c indexed) error {
 	return r.change(func(t *tables) error {
-		if other, ok := t.byName[c.Name()]; ok {
-			return fmt.Errorf("%w: the name belongs to %v", ErrDuplicateType, other.GoType())
+		if err := t.unused(c.Name()); err != nil {
+			return err
 		}
 		if other, ok := t.byGoType[c.GoType()]; ok {
 			return fmt.Errorf("%w: the Go type is registered as %q", ErrDuplicateType, other.Name())
@@ -146,24 +149,24 @@ func (r *Registry) change(f func(*tables) error) error {
 	}
 	next := &tables{
 		types:     append(make([]Codec, 0, len(old.types)+1), old.types...),
-		byName:    make(map[string]Codec, len(old.byName)+1),
-		byGoType:  make(map[reflect.Type]Codec, len(old.byGoType)+1),
-		upcasters: make(map[upcastStep]Upcaster, len(old.upcasters)+1),
-	}
-	for k, v := range old.byName {
-		next.byName[k] = v
-	}
-	for k, v := range old.byGoType {
-		next.byGoType[k] = v
-	}
-	for k, v := range old.upcasters {
-		next.upcasters[k] = v
+		byName:    clone(old.byName),
+		byGoType:  clone(old.byGoType),
+		upcasters: clone(old.upcasters),
+		renamed:   clone(old.renamed),
+		retired:   clone(old.retired),
 	}
 	if err := f(next); err != nil {
 		return err
 	}
 	r.tables.Store(next)
 	return nil
+}
+
+// clone is maps.Clone that makes a map of nil.
+func clone[K comparable, V any](m map[K]V) map[K]V {
+	c := make(map[K]V, len(m)+1)
+	maps.Copy(c, m)
+	return c
 }
 
 // Freeze makes every later registration fail with ErrFrozen. Freezing twice is fine.
