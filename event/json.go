@@ -104,7 +104,7 @@ func appendOrigin(dst []byte, o Origin) []byte {
 // AppendDataJSON appends the payload of v alone, as AppendJSON writes it in the member data.
 func AppendDataJSON(dst []byte, r *Registry, typeName string, v View) ([]byte, error) {
 	if r != nil {
-		if c, ok := r.ByName(typeName); ok && c.Version() == v.Version() {
+		if c, ok := r.Current(typeName); ok && c.Version() == v.Version() {
 			out, err := c.appendJSON(dst, v.Payload())
 			var unsupported *json.UnsupportedValueError
 			if !errors.As(err, &unsupported) {

@@ -39,7 +39,7 @@ func NewDelivery(t *Types, rec journal.Record) (Delivery, error) {
 // it is of this one and cannot be decoded, or that T is not registered.
 func Decode[T any](d Delivery) (v T, ok bool, err error) {
 	bound, codec, err := Lookup[T](d.types)
-	if err != nil || bound.ID != d.typeID {
+	if err != nil || !d.types.is(bound.ID, d.typeID) {
 		return v, false, err
 	}
 	if err := codec.DecodeVersion(d.Event.Version(), d.Event.Payload(), &v); err != nil {

@@ -189,10 +189,12 @@ func (l *Lane) Bind(b Binding) error {
 			faults = append(faults, fmt.Errorf("handlers: lane %q: handler %q: %w", l.name, reg.handler.id, err))
 			continue
 		}
-		for int(id) >= len(l.byType) {
-			l.byType = append(l.byType, nil)
+		for _, id := range append(b.Types.Old(id), id) {
+			for int(id) >= len(l.byType) {
+				l.byType = append(l.byType, nil)
+			}
+			l.byType[id] = d
 		}
-		l.byType[id] = d
 	}
 	for _, r := range l.reactions {
 		r.watermark = b.Watermarks[r.id]

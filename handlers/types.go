@@ -3,6 +3,7 @@ package handlers
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"sync/atomic"
 
 	"github.com/headrace/headrace/event"
@@ -14,6 +15,7 @@ type Types struct {
 	registry *event.Registry
 	catalog  *event.Catalog
 	byGo     map[reflect.Type]*Bound
+	old      map[uint16][]uint16 // by id of a type: the ids of the names that it had before
 }
 
 // Bound is a registered type with its id in this log.
@@ -41,13 +43,29 @@ func (b *Bound) Expect() int { return int(b.expect.Load()) }
 // NewTypes joins registry and catalog. A registered type that the catalog does not know can be
 // read by nobody and published by nobody; the engine assigns ids before it calls this.
 func NewTypes(registry *event.Registry, catalog *event.Catalog) *Types {
-	t := &Types{registry: registry, catalog: catalog, byGo: map[reflect.Type]*Bound{}}
+	t := &Types{registry: registry, catalog: catalog, byGo: map[reflect.Type]*Bound{}, old: map[uint16][]uint16{}}
 	for _, c := range registry.Types() {
-		if id, ok := catalog.ID(c.Name()); ok {
-			t.byGo[c.GoType()] = &Bound{ID: id, Codec: c}
+		id, ok := catalog.ID(c.Name())
+		if !ok {
+			continue
+		}
+		t.byGo[c.GoType()] = &Bound{ID: id, Codec: c}
+		for _, name := range registry.OldNames(c.Name()) {
+			if before, ok := catalog.ID(name); ok {
+				t.old[id] = append(t.old[id], before)
+			}
 		}
 	}
 	return t
+}
+
+// Old returns the ids that a type had in this log under former names: events with one of them are of
+// the type too. See event.Registry.Rename.
+func (t *Types) Old(id uint16) []uint16 { return t.old[id] }
+
+// is tells whether an event with id typeID is of the type with this id.
+func (t *Types) is(id, typeID uint16) bool {
+	return id == typeID || slices.Contains(t.old[id], typeID)
 }
 
 // Registry returns the registry.
