@@ -156,7 +156,7 @@ func (e *Engine) recover() (*history, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.last = e.journal.Written()
+	h.last, h.acceptLost = e.journal.Written(), e.options.AcceptLost
 	r, err := e.journal.NewReader(0, journal.ReaderOptions{Internal: true})
 	if err != nil {
 		return nil, err

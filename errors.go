@@ -34,6 +34,10 @@ var (
 	// ErrLog reports a log that does not begin as an engine's, or one with a system event that this
 	// version cannot understand.
 	ErrLog = errors.New("headrace: not a log that this engine can read")
+
+	// ErrLostEvents reports a log in which a repair left lost records: state that is computed from
+	// it is not the state that was. Options.AcceptLost, and ReplayOptions.AcceptLost, go on.
+	ErrLostEvents = errors.New("headrace: the log has lost events")
 )
 
 // translate turns the ring's conditions into the engine's and adds the cause of a halt.

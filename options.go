@@ -31,6 +31,12 @@ type Options struct {
 	// new journal only. Journal.MaxBodyBytes bounds an event's envelope and payload: [1 KiB, 64 MiB].
 	Journal journal.Options
 
+	// AcceptLost opens a log in which a repair left lost records (journal.KindLost), which is
+	// otherwise ErrLostEvents. Handlers then never see what is lost, as if it had been voided: their
+	// state is not what it was, answers that were lost are not given again below a later
+	// one of the same handler, and ids that were lost no longer count as duplicates.
+	AcceptLost bool
+
 	// DedupWindow is how many of the last events with a publisher's own id are remembered, to
 	// answer a repeat instead of publishing it: [1, 1<<24]. Default 65,536; about 64 bytes each.
 	DedupWindow int

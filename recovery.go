@@ -23,9 +23,12 @@ type history struct {
 	watermarks map[uint64]int64 // event.HandlerID: no answer to a cause up to here is missing in the log
 	dedup      *handlers.Dedup  // nil: not wanted
 	begun      bool             // a record was seen
-	last       int64            // highest sequence
-	lastTime   int64            // time of its record
-	events     int64            // records that carry an event
+	acceptLost bool             // lost records count as voids
+	lost       int64            // how many there are
+	firstLost  int64
+	last       int64 // highest sequence
+	lastTime   int64 // time of its record
+	events     int64 // records that carry an event
 }
 
 func newHistory(dedup *handlers.Dedup) (*history, error) {
@@ -40,7 +43,7 @@ func newHistory(dedup *handlers.Dedup) (*history, error) {
 func (h *history) learn(rec journal.Record) error {
 	if !h.begun {
 		h.begun = true
-		if rec.Type >= handlers.FirstUserType || rec.Kind == journal.KindVoid {
+		if rec.Type >= handlers.FirstUserType || rec.Kind == journal.KindVoid || rec.Kind == journal.KindLost {
 			return fmt.Errorf("%w: it begins with event %d, and nothing says what its types are: the beginning was removed, or no engine wrote it",
 				ErrLog, rec.Sequence)
 		}
@@ -50,6 +53,11 @@ func (h *history) learn(rec journal.Record) error {
 	case journal.KindEvent:
 		h.events++
 	case journal.KindCheckpoint:
+	case journal.KindLost:
+		if h.lost++; h.firstLost == 0 {
+			h.firstLost = rec.Sequence
+		}
+		return nil
 	default:
 		return nil
 	}
@@ -93,6 +101,10 @@ func (h *history) learn(rec journal.Record) error {
 // scan reads the whole log through r.
 func (h *history) scan(r *journal.Reader) error {
 	_, err := r.Read(h.learn)
+	if err == nil && h.lost > 0 && !h.acceptLost {
+		err = fmt.Errorf("%w: %d of them, the first is %d; what they were is in the journal's directory aside; AcceptLost goes on without them",
+			ErrLostEvents, h.lost, h.firstLost)
+	}
 	return err
 }
 
@@ -212,6 +224,8 @@ func replayRound(lanes []placed, readers []*journal.Reader) error {
 type ReplayOptions struct {
 	// Until is the last sequence to replay; 0 = to the end of what is written.
 	Until int64
+	// AcceptLost goes on where a repair of the journal left lost records, as if they were voids.
+	AcceptLost bool
 }
 
 // Replayed is what Replay found.
@@ -236,6 +250,7 @@ func Replay(dir string, t *Topology, o ReplayOptions) (Replayed, error) {
 	if err != nil {
 		return none, err
 	}
+	h.acceptLost = o.AcceptLost
 	r, err := journal.OpenReader(dir, 0, journal.ReaderOptions{Until: o.Until})
 	if err != nil {
 		return none, err

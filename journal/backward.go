@@ -175,7 +175,7 @@ func (b *backward) stretch(p place, stop int64) error {
 		if err != nil {
 			return &CorruptionError{seg.name, at.offset, at.sequence, err}
 		}
-		pass := r.types == nil || f.kind == KindEvent && r.types.has(f.typ)
+		pass := r.types == nil || r.types.wants(&f)
 		if pass && (r.o.UntilTime == 0 || f.time <= r.o.UntilTime) {
 			rec.Sequence, rec.Time, rec.Type = f.sequence, f.time, f.typ
 			rec.Kind, rec.Flags, rec.CRC = f.kind, f.flags, f.crc

@@ -13,11 +13,23 @@ func newTypeSet(types []uint16) *typeSet {
 
 func (s *typeSet) has(t uint16) bool { return s[t>>6]&(1<<(t&63)) != 0 }
 
+// wants tells whether a record is to be delivered where the types of s are asked for. What is lost
+// may have been of any of them: whoever filters must not miss the loss.
+func (s *typeSet) wants(f *frame) bool {
+	switch f.kind {
+	case KindEvent:
+		return s.has(f.typ)
+	case KindVoid:
+		return false
+	}
+	return true
+}
+
 // pass tells whether a record is young enough and of a type that is asked for. Records of the
 // journal itself have no type: Internal alone decides about them.
 func (r *Reader) pass(f *frame) bool {
 	if f.time < r.from {
 		return false
 	}
-	return r.types == nil || !f.kind.advances() || f.kind == KindEvent && r.types.has(f.typ)
+	return r.types == nil || r.types.wants(f)
 }

@@ -94,7 +94,7 @@ func readFrame(m []byte, off, end int64, salt uint64, t *frameTail) (f frame, bo
 	if t.frame(body, salt, uint64(off), uint64(f.length), w1, w2, w3) != f.crc {
 		return f, nil, 0, ErrChecksum
 	}
-	if f.kind < KindEvent || f.kind > KindSeal || f.flags&^FlagBatch != 0 {
+	if f.kind < KindEvent || f.kind > kindLast || f.flags&^FlagBatch != 0 {
 		return f, nil, 0, ErrKind
 	}
 	for i := stop; i < next; i++ {
@@ -136,7 +136,7 @@ func peekEvent(m []byte, off, end int64) (e eventHead, ok bool) {
 }
 
 // advances tells whether records of kind k take a sequence of their own.
-func (k Kind) advances() bool { return k == KindEvent || k == KindVoid }
+func (k Kind) advances() bool { return k == KindEvent || k == KindVoid || k == KindLost }
 
 // checksum is the CRC32C of b.
 func checksum(b []byte) uint32 { return crc.Body(b) }

@@ -6,13 +6,17 @@ import "fmt"
 type Kind uint8
 
 // Kinds of record. An application writes events, voids and checkpoints; the journal itself
-// writes indexes and seals.
+// writes indexes and seals, and Repair writes the last two.
 const (
 	KindEvent      Kind = 1
 	KindVoid       Kind = 2 // a sequence that carries nothing, such as an aborted claim
 	KindCheckpoint Kind = 3 // carries the sequence of the event before it
 	KindIndex      Kind = 4
 	KindSeal       Kind = 5
+	KindLost       Kind = 6 // Repair's: an event or void whose contents are gone; its body means nothing
+	KindBlank      Kind = 7 // Repair's: stands where a damaged record without a sequence of its own stood
+
+	kindLast = KindBlank
 )
 
 // String returns the kind's name.
@@ -28,6 +32,10 @@ func (k Kind) String() string {
 		return "index"
 	case KindSeal:
 		return "seal"
+	case KindLost:
+		return "lost"
+	case KindBlank:
+		return "blank"
 	}
 	return fmt.Sprintf("kind(%d)", uint8(k))
 }
@@ -59,7 +67,7 @@ type Entry struct {
 
 // Record is one stored record as a reader delivers it.
 type Record struct {
-	Sequence int64  // its number; of a checkpoint, index or seal that of the event before it
+	Sequence int64  // its number; of a record that does not advance it, that of the event before
 	Time     int64  // unix nanoseconds, never decreasing from record to record
 	Type     uint16 // as in Entry
 	Kind     Kind
@@ -92,8 +100,9 @@ type ReaderOptions struct {
 	// as there is none, Follow waits, because the next record may still be in time.
 	UntilTime int64
 	// Types, if not empty, are the types of the events to deliver; events of other types and
-	// voids are passed over without looking into their bodies, but for the checksum.
+	// voids are passed over without looking into their bodies, but for the checksum. Lost records
+	// are delivered whatever is asked for: nobody knows what they were.
 	Types []uint16
-	// Internal delivers checkpoint, index and seal records too.
+	// Internal delivers checkpoint, index, seal and blank records too.
 	Internal bool
 }

@@ -11,6 +11,7 @@ type scan struct {
 	time    int64 // of the last record before end
 	records int64 // good ones, of every kind
 	events  int64 // good ones that advance the sequence
+	lost    int64 // those of them that Repair gave up
 	sealed  bool
 	seal    seal
 	index   sampler // places of the good records
@@ -25,7 +26,7 @@ func scanSegment(m []byte, h *header, stop int64, prevTime int64) (s scan) {
 	s = scan{end: recordsOffset, at: recordsOffset, last: h.first - 1, atSeq: h.first, time: prevTime}
 	stop = min(stop, int64(len(m)))
 	batch := int64(0) // records of the unfinished batch
-	batchEvents := int64(0)
+	batchEvents, batchLost := int64(0), int64(0)
 	now := prevTime
 	s.index.reset(h.size)
 	for {
@@ -51,13 +52,16 @@ func scanSegment(m []byte, h *header, stop int64, prevTime int64) (s scan) {
 			}
 			return s
 		}
-		if s.at >= s.index.mark && f.kind <= KindCheckpoint {
+		if s.at >= s.index.mark && f.kind != KindIndex && f.kind != KindSeal {
 			s.index.note(s.at, s.atSeq, f.time)
 		}
 		now = f.time
 		if f.kind.advances() {
 			s.atSeq++
 			batchEvents++
+		}
+		if f.kind == KindLost {
+			batchLost++
 		}
 		batch++
 		s.indexAt = 0
@@ -71,7 +75,8 @@ func scanSegment(m []byte, h *header, stop int64, prevTime int64) (s scan) {
 		s.end, s.last, s.time = next, s.atSeq-1, now
 		s.records += batch
 		s.events += batchEvents
-		batch, batchEvents = 0, 0
+		s.lost += batchLost
+		batch, batchEvents, batchLost = 0, 0, 0
 		if f.kind == KindSeal {
 			s.sealed = true
 			s.index = sampler{} // it is on disk, or nobody asks
@@ -113,7 +118,7 @@ func lookAhead(m []byte, h *header, from, stop int64, want int64, budget *int64)
 			continue
 		}
 		f := peekFrame(m, off)
-		if f.kind < KindEvent || f.kind > KindSeal || f.flags&^FlagBatch != 0 {
+		if f.kind < KindEvent || f.kind > kindLast || f.flags&^FlagBatch != 0 {
 			continue
 		}
 		// A record takes at least its header: more sequences than that do not fit between

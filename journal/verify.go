@@ -24,7 +24,8 @@ type Report struct {
 	UUID     [16]byte
 	Segments []SegmentReport
 	Records  int64 // of every kind
-	Events   int64 // events and voids
+	Events   int64 // events, voids and lost records
+	Lost     int64 // lost records among them: what Repair gave up
 	First    int64 // first sequence
 	Last     int64 // last sequence that is whole; First-1 if there is none
 	Durable  int64 // highest sequence that a durable pair promises
@@ -51,6 +52,7 @@ type SegmentReport struct {
 	First   int64 // first sequence
 	Last    int64 // last sequence; First-1 if there is none
 	Records int64
+	Lost    int64 // lost records among them
 	Bytes   int64 // of records, headers and padding included
 	Size    int64 // of the file
 	Sealed  bool
@@ -88,12 +90,13 @@ func verify(st storage, dir string, o VerifyOptions) (rep Report, err error) {
 		}
 		r := &seg.scan
 		rep.Segments = append(rep.Segments, SegmentReport{
-			Name: seg.name, ID: seg.id, First: seg.first, Last: r.last, Records: r.records,
+			Name: seg.name, ID: seg.id, First: seg.first, Last: r.last, Records: r.records, Lost: r.lost,
 			Bytes: r.end - recordsOffset, Size: seg.size, Sealed: r.sealed,
 			AtTear: r.sealed && r.seal.flags&sealAtTear != 0,
 		})
 		rep.Records += r.records
 		rep.Events += r.events
+		rep.Lost += r.lost
 		rep.Last = max(rep.Last, r.last)
 	}
 	if err != nil {
