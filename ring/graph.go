@@ -44,7 +44,7 @@ func (r *Ring[T]) Start() error {
 	for _, c := range r.consumers {
 		r.launch(c)
 	}
-	r.seq.gating.Store(newGatingSet(r.consumers, r.seq.first-1))
+	r.regate()
 	for _, l := range r.loops {
 		block.Go(l.run)
 	}
@@ -193,7 +193,7 @@ func (r *Ring[T]) unlink(c *Consumer) {
 	r.noteEverybody()
 	// The producers' cached gating sequences hold: none is past c's cursor, and what takes its
 	// place in the set is not behind it.
-	r.seq.gating.Store(newGatingSet(r.consumers, r.seq.first-1))
+	r.regate()
 	c.left.Store(true)
 	c.gate.wakeAll()
 }

@@ -30,7 +30,8 @@ type StopHandler interface {
 }
 
 // ParkHandler is called for each event that ErrorPolicy parks, instead of keeping a copy in the
-// ring. event is the slot, valid until Park returns. An error or a panic halts the ring.
+// ring. event is the slot, valid until Park returns. An error, a panic or a runtime.Goexit halts
+// the ring.
 type ParkHandler[T any] interface {
 	Park(seq int64, event *T, cause *ConsumerError) error
 }

@@ -19,11 +19,10 @@ import (
 // Without From it begins with what comes next: at the head of the graph with an event that is
 // published about now, behind others with the first that they have not all handled.
 //
-// With MultiProducer, and only if claims are outstanding while none is made, Join takes one
-// sequence itself and aborts it; for that it may have to wait while the ring is full, until ctx
-// ends. A full ring in which nobody claims keeps the oldest of its events from Join, with a
-// *GoneError: a producer that was held up in the middle of a claim could overwrite that one, and
-// no claim of Join's can rule it out without its slot. The other errors are those of Consume, ErrNotStarted, and ErrClosed or ErrHalted.
+// With MultiProducer, and only where From is an event that all of the graph has handled while nobody
+// claims, Join takes one sequence itself and aborts it; for that it may have to wait while the ring
+// is full, until ctx ends. In a handler that holds the slot that it would wait for it returns
+// ErrWouldDeadlock. The other errors are those of Consume, ErrNotStarted, and ErrClosed or ErrHalted.
 func (r *Ring[T]) Join(ctx context.Context, name string, h Handler[T], o ConsumerOptions) (*Consumer, error) {
 	if err := r.validate(name, h, o); err != nil {
 		return nil, err
@@ -36,11 +35,11 @@ func (r *Ring[T]) join(ctx context.Context, name string, o ConsumerOptions, star
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	c, err := r.linkIn(name, o)
+	c, outdated, err := r.linkIn(name, o)
 	if err != nil {
 		return nil, err
 	}
-	err = r.settle(ctx, c, o.From)
+	err = r.settle(ctx, c, o.From, outdated)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err == nil && (r.ended || r.seq.stopping()) {
@@ -56,22 +55,44 @@ func (r *Ring[T]) join(ctx context.Context, name string, o ConsumerOptions, star
 	return c, nil
 }
 
-// linkIn makes the producers gate on a new consumer that does not run yet.
-func (r *Ring[T]) linkIn(name string, o ConsumerOptions) (*Consumer, error) {
+// linkIn makes the producers gate on a new consumer that does not run yet. It returns r.outdated too:
+// the sets that come after this one have the consumer in them.
+func (r *Ring[T]) linkIn(name string, o ConsumerOptions) (c *Consumer, outdated int64, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
 	case r.ended || r.seq.stopping():
-		return nil, r.seq.stopError()
+		return nil, 0, r.seq.stopError()
 	case !r.started:
-		return nil, ErrNotStarted
+		return nil, 0, ErrNotStarted
 	}
-	c, err := r.add(name, o)
-	if err != nil {
-		return nil, err
+	if c, err = r.add(name, o); err != nil {
+		return nil, 0, err
 	}
-	r.seq.gating.Store(newGatingSet(r.consumers, r.seq.first-1))
-	return c, nil
+	r.regate()
+	return c, r.outdated, nil
+}
+
+// regate puts a new gating set in force. r.mu is held.
+//
+// A producer that has looked at the set before and not yet moved the claim word goes by what it saw
+// then, however late it is. What it saw was the least cursor of a set that was in force after it
+// looked (tryClaimMulti makes sure of that), so it is no more than what we see after the exchange:
+//
+//	producer                          here
+//	--------                          ----
+//	g = gating                        gating = the new set
+//	least = the least cursor of g     outdated = the least cursor of the old set
+//	if gating == g: go by least
+//
+// Cursors only grow, so outdated, the greatest that was ever seen here, is a bound for all of them.
+func (r *Ring[T]) regate() {
+	s := r.seq
+	old := s.gating.Load()
+	s.gating.Store(newGatingSet(r.consumers, s.first-1))
+	if old != nil {
+		r.outdated = max(r.outdated, old.least())
+	}
 }
 
 // settle returns nil when every claim, held or to come, leaves c the slots after its cursor. The
@@ -79,14 +100,14 @@ func (r *Ring[T]) linkIn(name string, o ConsumerOptions) (*Consumer, error) {
 // checked against an old set. Where from is 0 the cursor may be moved up, to where those that c
 // comes after are by now: they gate the producers in every set, so no claim is past that.
 //
-// For a single producer see singleState. Of many producers, one may have checked a claim of [w+1, w+n]
-// against an old set, and not yet have moved the claim word from w. That can succeed only while the
-// word is w. So once the word has moved after the set was stored, every claim up to there can be
-// seen, and every later one was checked against the new set, since a producer loads the word
-// before it loads the set. If the word does not move, we move it, by a claim of our own. And a
-// cursor that is not below the word is safe from whatever was checked before, as no claim is larger
-// than the ring.
-func (r *Ring[T]) settle(ctx context.Context, c *Consumer, from int64) error {
+// For a single producer see singleState. Of many producers, none that was checked against an old set
+// laps outdated, so a cursor that is not below it is safe. Below it, in the events that all the
+// others have handled, one may have checked a claim of [w+1, w+n] and not yet have moved the claim
+// word from w. That can succeed only while the word is w. So once the word has moved after the set
+// was stored, every claim up to there can be seen, and every later one was checked against the new
+// set, since a producer loads the word before it loads the set. If the word does not move, we move
+// it, by a claim of our own.
+func (r *Ring[T]) settle(ctx context.Context, c *Consumer, from, outdated int64) error {
 	s := r.seq
 	if !s.multi {
 		s.state.Or(stateRegate)
@@ -95,10 +116,15 @@ func (r *Ring[T]) settle(ctx context.Context, c *Consumer, from int64) error {
 		}
 		return r.fits(c, s.claimed(), from)
 	}
+	if from == 0 {
+		for c.cursor.Load() < outdated {
+			c.progress(max(c.cursor.Load(), s.reached(c.after())))
+		}
+	}
 	before := s.claimed()
-	for turn := 0; ; turn++ {
+	for turn := 0; c.cursor.Load() < outdated; turn++ {
 		claimed := s.claimed()
-		if claimed != before || c.cursor.Load() >= claimed {
+		if claimed != before {
 			return r.fits(c, claimed, from)
 		}
 		if turn < block.Patience(64) {
@@ -113,15 +139,17 @@ func (r *Ring[T]) settle(ctx context.Context, c *Consumer, from int64) error {
 			return r.fits(c, hi, from)
 		case err != ErrFull:
 			return err
-		case from == 0:
-			c.progress(max(c.cursor.Load(), s.reached(c.after())))
 		case claimed-s.slots >= c.cursor.Load():
 			return &GoneError{From: from, Oldest: c.cursor.Load() + 2}
+		}
+		if self := s.current(); self != nil && s.wouldDeadlock(self, 1) {
+			return ErrWouldDeadlock
 		}
 		if !block.Sleep(50*time.Microsecond, ctx.Done()) {
 			return ctx.Err()
 		}
 	}
+	return nil
 }
 
 // fits checks c's cursor against the last sequence that may have been claimed without regard to it.

@@ -419,7 +419,7 @@ func TestJoin_ClaimUnderTheOldSet_IsSeen(t *testing.T) {
 		publish(t, r, 8)
 		require.NoError(t, c.WaitFor(ctx, 8))
 		for _, from := range []int64{2, 0} {
-			n, err := r.linkIn("n", ConsumerOptions{From: from, After: []*Consumer{c}})
+			n, outdated, err := r.linkIn("n", ConsumerOptions{From: from, After: []*Consumer{c}})
 			require.NoError(t, err)
 			if from == 0 {
 				n.cursor.Store(1)
@@ -429,7 +429,7 @@ func TestJoin_ClaimUnderTheOldSet_IsSeen(t *testing.T) {
 			} else {
 				r.seq.single.claimed = 10
 			}
-			err = r.settle(ctx, n, from)
+			err = r.settle(ctx, n, from, outdated)
 			if from == 0 {
 				require.NoError(t, err)
 				require.Equal(t, int64(8), n.Cursor(), "moved up to those that it comes after")
@@ -450,4 +450,81 @@ func TestJoin_ClaimUnderTheOldSet_IsSeen(t *testing.T) {
 		publish(t, r, 8)
 		require.NoError(t, r.Close(ctx))
 	})
+}
+
+// TestJoin_OldestOfAFullRing: it is safe as long as somebody else has not handled it, whether anybody
+// claims or not, and takes no sequence.
+func TestJoin_OldestOfAFullRing(t *testing.T) {
+	both(t, func(t *testing.T, mk maker) {
+		for _, unpublished := range []int{0, 3} {
+			ctx := within(t)
+			r := mk(Options{Slots: 8})
+			hold := make(chan struct{})
+			base := &holding{hold: hold}
+			_, err := r.Consume("base", base, ConsumerOptions{MaxBatch: 1})
+			require.NoError(t, err)
+			require.NoError(t, r.Start())
+			publish(t, r, 8-unpublished)
+			claimed := int64(8)
+			if unpublished > 0 {
+				claimed, err = r.Claim(unpublished)
+				require.NoError(t, err)
+			}
+			_, err = r.TryClaim(1)
+			require.ErrorIs(t, err, ErrFull)
+
+			late := &witness{}
+			_, err = r.Join(ctx, "late", late, ConsumerOptions{From: 1})
+			require.NoError(t, err)
+			next, err := r.Join(ctx, "next", &witness{}, ConsumerOptions{})
+			require.NoError(t, err)
+			require.Equal(t, int64(8-unpublished), next.Cursor())
+			require.Equal(t, claimed, r.seq.claimed())
+			require.Zero(t, r.Stats().Aborted)
+
+			if unpublished > 0 {
+				for s := claimed - int64(unpublished) + 1; s <= claimed; s++ {
+					*r.Slot(s) = s
+				}
+				r.Publish(claimed-int64(unpublished)+1, claimed)
+			}
+			close(hold)
+			publish(t, r, 8)
+			require.NoError(t, r.Close(ctx))
+			require.Equal(t, int64(1), late.first)
+			require.Equal(t, int64(17), late.next)
+			require.Equal(t, int64(17), base.next)
+		}
+	})
+}
+
+// TestJoin_FromAHandlerThatHoldsTheSlot: below what all had handled Join with many producers takes a
+// sequence, and there is no slot for it before the handler returns.
+func TestJoin_FromAHandlerThatHoldsTheSlot(t *testing.T) {
+	r, err := New[int64](Options{Slots: 8})
+	require.NoError(t, err)
+	ctx := within(t)
+	c := mustConsume(t, r, "c", ignore, ConsumerOptions{})
+	require.NoError(t, r.Start())
+	publish(t, r, 8)
+	require.NoError(t, c.WaitFor(ctx, 8))
+
+	joined := make(chan error, 1)
+	_, err = r.Join(ctx, "holds", HandlerFunc[int64](func(first int64, span []int64) error {
+		if first > 3 {
+			return nil
+		}
+		var err error
+		for hi := int64(0); err == nil; {
+			if hi, err = r.TryClaim(1); err == nil {
+				r.Publish(hi, hi)
+			}
+		}
+		_, err = r.Join(ctx, "late", HandlerFunc[int64](ignore), ConsumerOptions{From: 4})
+		joined <- err
+		return nil
+	}), ConsumerOptions{From: 3, MaxBatch: 1})
+	require.NoError(t, err)
+	require.ErrorIs(t, <-joined, ErrWouldDeadlock)
+	require.NoError(t, r.Close(ctx))
 }

@@ -75,6 +75,10 @@ func (l *loop[T]) ended() {
 		return
 	}
 	defer l.ring.consumerStopped(l.Consumer) // even if the hook calls Goexit
+	if next := l.cursor.Load() + 1; !l.complete.Load() && !l.seq.halted() && !l.leaving(next-1) {
+		// Nobody of us ended the goroutine: a hook that has no error to return has called Goexit.
+		l.ring.fail(&ConsumerError{Consumer: l.name, Sequence: next, Last: next, Attempts: 1, Err: ErrGoexit})
+	}
 	if l.begun && l.stop != nil {
 		var err error
 		if l.seq.halted() {

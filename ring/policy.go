@@ -63,7 +63,7 @@ type ErrorPolicy struct {
 	// ErrParkedFull. Default DefaultMaxParked. Not used if the handler implements ParkHandler.
 	MaxParked int
 	// Report, where set, gets each failure after which the events were skipped or parked. It runs
-	// on the consumer's goroutine. Its panics are swallowed.
+	// on the consumer's goroutine. Its panics are swallowed; a runtime.Goexit halts the ring.
 	Report func(*ConsumerError)
 }
 

@@ -406,3 +406,45 @@ func TestAbortHandler_FailureFollowsThePolicy(t *testing.T) {
 		require.Equal(t, []int64{3}, h.seen)
 	}
 }
+
+// exiting ends its goroutine in a hook that is no handling.
+type exiting struct{}
+
+func (*exiting) HandleSpan(int64, []int64) error { return io.EOF }
+
+func (e *exiting) Park(int64, *int64, *ConsumerError) error {
+	runtime.Goexit()
+	return nil
+}
+
+// TestErrorPolicy_GoexitOfAHook_Halts: a consumer whose goroutine is gone must not hold everybody
+// up without a word.
+func TestErrorPolicy_GoexitOfAHook_Halts(t *testing.T) {
+	for name, o := range map[string]ErrorPolicy{
+		"Park":   {Action: ParkOnError},
+		"Report": {Action: SkipOnError, Report: func(*ConsumerError) { runtime.Goexit() }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, err := New[int64](Options{Slots: 2})
+			require.NoError(t, err)
+			_, err = r.Consume("c", &exiting{}, ConsumerOptions{OnError: o})
+			require.NoError(t, err)
+			mustConsume(t, r, "other", ignore, ConsumerOptions{})
+			require.NoError(t, r.Start())
+			publish(t, r, 1)
+			for err == nil { // blocks until the ring halts, when it is full
+				var hi int64
+				if hi, err = r.ClaimContext(within(t), 1); err == nil {
+					r.Publish(hi, hi)
+				}
+			}
+			require.ErrorIs(t, err, ErrHalted)
+			require.ErrorIs(t, err, ErrGoexit)
+			require.ErrorIs(t, r.Close(within(t)), ErrGoexit)
+			var c *ConsumerError
+			require.ErrorAs(t, r.Err(), &c)
+			require.Equal(t, "c", c.Consumer)
+			require.Equal(t, int64(1), c.Sequence)
+		})
+	}
+}

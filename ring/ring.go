@@ -26,6 +26,7 @@ type Ring[T any] struct {
 	running   int         // consumers that were launched and have not stopped
 	consumers []*Consumer // the graph, each after those that it comes after
 	loops     []*loop[T]  // to be started by Start
+	outdated  int64       // no claim that obeys a gating set of old laps it; see regate
 }
 
 // New makes a ring with its slots. The zero value of o is the default. The error joins an
@@ -47,6 +48,7 @@ func newRing[T any](o Options, plain bool) (*Ring[T], error) {
 		pointers: hasPointers(reflect.TypeFor[T]()),
 		onError:  o.OnError,
 		done:     make(chan struct{}),
+		outdated: o.FirstSequence - 1, // nobody laps it before Start
 	}
 	r.seq.init(o, plain)
 	return r, nil

@@ -31,7 +31,8 @@ func (s *sequencer) lap(seq int64) int32 { return int32(seq >> s.shift) }
 // tryClaimMulti returns ErrFull only for a ring that was full at one moment of the call: claimed
 // never falls, so that a word read before the gating sequence is, if anything, too small. The word
 // is read before gating too: a claim that succeeds obeys a set that was in force when
-// everything up to the claim was claimed already; see Ring.settle.
+// everything up to the claim was claimed already; see Ring.settle. And it obeys what that set was
+// while it was in force, because a set is looked up again after its cursors were; see Ring.regate.
 func (s *sequencer) tryClaimMulti(n int64) (int64, error) {
 	for {
 		word := s.shared.word.Load()
@@ -48,6 +49,9 @@ func (s *sequencer) tryClaimMulti(n int64) (int64, error) {
 			gate := g.least()
 			if need > gate {
 				return 0, ErrFull
+			}
+			if s.gating.Load() != g {
+				continue
 			}
 			// Another producer may store an older one after this: harmless, as it is a lower
 			// bound all the same.
