@@ -22,6 +22,7 @@ const childEnv = "HEADRACE_JOURNAL_TEST_CHILD"
 
 // TestMain lets the test binary be the process that is killed, or the other writer.
 func TestMain(m *testing.M) {
+	tortureChild()
 	if arg := os.Getenv(childEnv); arg != "" {
 		what, dir, _ := strings.Cut(arg, ":")
 		var err error

@@ -46,7 +46,7 @@ func (r *Reader) enter() (ok bool, err error) {
 	s := r.ids[i]
 	r.ids = r.ids[i+1:]
 	if err := r.mapSegment(s); err != nil {
-		return false, r.gone(err, s.first)
+		return false, r.excused(r.gone(err, s.first), s.id)
 	}
 	r.off, r.time, r.atSeal = recordsOffset, 0, false
 	if r.seg.hdr.first < want {
@@ -91,7 +91,7 @@ func (r *Reader) advance() (ok bool, err error) {
 	r.seg = nil
 	if err := r.mapSegment(next); err != nil {
 		r.seg = old
-		return false, r.gone(err, next.first)
+		return false, r.excused(r.gone(err, next.first), next.id)
 	}
 	r.ids = r.ids[1:]
 	r.off, r.time, r.atSeal = recordsOffset, time, false
@@ -100,6 +100,27 @@ func (r *Reader) advance() (ok bool, err error) {
 		err = e
 	}
 	return true, err
+}
+
+// excused returns nil for the error of a segment that no writer stands for and that recovery will
+// put aside: its name reached the disk before a power cut and its header did not. Nothing in it was
+// acknowledged, so the journal ends before it.
+func (r *Reader) excused(err error, id uint64) error {
+	var bad *CorruptionError
+	if !errors.As(err, &bad) || r.j != nil || r.vouched() {
+		return err
+	}
+	if e := r.survey(); e != nil {
+		return e
+	}
+	l, kept := r.limits[id]
+	switch {
+	case l.err != nil:
+		return l.err
+	case kept || r.refused:
+		return err
+	}
+	return nil
 }
 
 // gone turns the error of a segment that vanished into one that says so.

@@ -39,11 +39,13 @@ type Reader struct {
 	uuid   [16]byte
 	limits map[uint64]limit // where no writer vouches for the committed offset
 	closed bool
-	atSeal bool  // the current segment's seal is behind
-	shown  int64 // inside Records: the last sequence that was yielded
-	w      *waiter
-	locked time.Time // when a writer was last looked for
-	isLive bool
+	// refused: the survey that made limits found damage, and judged nothing behind it.
+	refused bool
+	atSeal  bool  // the current segment's seal is behind
+	shown   int64 // inside Records: the last sequence that was yielded
+	w       *waiter
+	locked  time.Time // when a writer was last looked for
+	isLive  bool
 }
 
 type segmentID struct {
@@ -294,7 +296,7 @@ func (r *Reader) survey() error {
 	if err != nil && !errors.As(err, &bad) {
 		return err
 	}
-	r.limits = make(map[uint64]limit, len(s.segs))
+	r.limits, r.refused = make(map[uint64]limit, len(s.segs)), bad != nil
 	for i, seg := range s.segs {
 		if err == nil && i >= s.keep {
 			break

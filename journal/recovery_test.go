@@ -562,3 +562,37 @@ func TestAppend_NoSpace_TypedAndWhole(t *testing.T) {
 	require.Equal(t, full+2000, got)
 	require.NoError(t, j.Close())
 }
+
+// After a power cut a segment's name may be there without its header. Recovery puts it aside, and a
+// reader that comes before recovery ends where recovery will.
+func TestReader_SegmentWithoutHeader_EndsBefore(t *testing.T) {
+	st, _, _ := twoSegments(t, func(j *Journal) { _ = j.Sync(); abandon(j) })
+	segs := st.segments()
+	first, _, _ := parseSegmentName(filepath.Base(segs[1]))
+	lost := st.clone()
+	lost.id.boot[0]++
+	clear(lost.nodes[segs[1]].bytes())
+	for _, from := range []int64{0, first - 1, first, first + 5} {
+		r, err := openReader(lost, memDir, from, ReaderOptions{})
+		require.NoError(t, err)
+		n, err := r.Read(func(rec Record) error { return nil })
+		require.NoError(t, err, "from %d", from)
+		require.EqualValues(t, max(0, first-max(1, from)), n)
+		require.NoError(t, r.Close())
+	}
+	// A durable pair promises that there was more: that is damage, for readers as for recovery.
+	b := lost.nodes[segs[1]].bytes()
+	copy(b[controlOffset:], st.nodes[segs[1]].bytes()[controlOffset:recordsOffset])
+	for _, from := range []int64{0, first} {
+		r, err := openReader(lost, memDir, from, ReaderOptions{})
+		require.NoError(t, err)
+		_, err = r.Read(func(Record) error { return nil })
+		var c *CorruptionError
+		require.ErrorAs(t, err, &c, "from %d", from)
+		require.Equal(t, filepath.Base(segs[1]), c.Segment)
+		require.NoError(t, r.Close())
+	}
+	j, err := openMem(st, Options{})
+	require.NoError(t, err)
+	require.NoError(t, j.Close())
+}

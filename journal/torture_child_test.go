@@ -1,0 +1,339 @@
+package journal
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/headrace/headrace/internal/sysio"
+)
+
+// The process under test in the campaigns that kill it: it writes and reports in a page of memory
+// that its parent has mapped too. A word stored there outlives it at once, without a system call
+// between a commit and its acknowledgement.
+
+const tortureEnv = "HEADRACE_JOURNAL_TORTURE_CHILD"
+
+// order is what a child shall do.
+type order struct {
+	Dir, Page    string
+	Life         uint32
+	Seed         uint64
+	Mode         int // of tortureModes
+	SegmentBytes int64
+	Large        int   // bound of large bodies
+	Records      int64 // after so many it waits to be killed; 0: without end
+	Pause        time.Duration
+	Keep         int64 // sequences that Trim leaves; 0: no Trim
+	Chain        bool
+	Close        bool // close after Records, and end
+	Uid          int  // for other campaigns: not used by the writer
+}
+
+var tortureModes = []struct {
+	name string
+	d    Durability
+}{
+	{"none", None()},
+	{"interval", Interval(2 * time.Millisecond)},
+	{"group", Group(time.Millisecond, 64<<10)},
+	{"batch", Batch()},
+}
+
+// Words of the page.
+const (
+	wordPhase   = iota * 8 // one of the phases
+	wordLast               // the last sequence after recovery
+	wordTorn               // recovery cut a tail
+	wordLost               // Recovery.DurableLost
+	wordWritten            // committed
+	wordDurable            // synced
+	wordTrimmed            // no sequence from here on has been given up
+	wordRolls
+	pageWords
+)
+
+const (
+	phaseStarted = iota + 1
+	phaseOpened
+	phaseDone
+	phaseClosed
+)
+
+// page is the memory that parent and child share.
+type page struct {
+	path string
+	m    []byte
+}
+
+func newPage(t testing.TB) *page {
+	p, err := openPage(filepath.Join(memoryDir(t), "page"))
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = sysio.Unmap(p.m) })
+	return p
+}
+
+func openPage(path string) (*page, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if err := f.Truncate(pageBytes); err != nil {
+		return nil, err
+	}
+	m, err := sysio.Map(f, pageBytes, true)
+	return &page{path, m}, err
+}
+
+func (p *page) load(word int64) int64     { return int64(atomic.LoadUint64(slot(p.m, word))) }
+func (p *page) store(word int64, v int64) { atomic.StoreUint64(slot(p.m, word), uint64(v)) }
+
+func slot(m []byte, off int64) *uint64 { return word(m, off) }
+
+// memoryDir is a directory for the test in memory, where there is one.
+func memoryDir(t testing.TB) string {
+	if st, err := os.Stat("/dev/shm"); err == nil && st.IsDir() {
+		if dir, err := os.MkdirTemp("/dev/shm", "headrace-torture-"); err == nil {
+			t.Cleanup(func() { os.RemoveAll(dir) })
+			return dir
+		}
+	}
+	return t.TempDir()
+}
+
+// run starts the child.
+func (o order) start() (*exec.Cmd, *bytes.Buffer, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, nil, err
+	}
+	b, err := json.Marshal(o)
+	if err != nil {
+		return nil, nil, err
+	}
+	cmd := exec.Command(exe)
+	cmd.Env = append(os.Environ(), tortureEnv+"="+string(b), "GOMAXPROCS=2")
+	out := &bytes.Buffer{}
+	cmd.Stderr = out
+	return cmd, out, cmd.Start()
+}
+
+// tortureChild is the child's main function; it returns if this process is none.
+func tortureChild() {
+	arg := os.Getenv(tortureEnv)
+	if arg == "" {
+		return
+	}
+	var o order
+	err := json.Unmarshal([]byte(arg), &o)
+	if err == nil {
+		debug.SetGCPercent(-1)
+		debug.SetMemoryLimit(256 << 20)
+		err = o.write()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func (o order) options() Options {
+	return Options{Durability: tortureModes[o.Mode].d, SegmentBytes: o.SegmentBytes,
+		TouchAheadBytes: 64 << 10, Chain: o.Chain}
+}
+
+// write is the writer: single records, several to a commit, atomic batches, some of them taken
+// back, voids, checkpoints, waits and retention, as chance has it.
+func (o order) write() error {
+	p, err := openPage(o.Page)
+	if err != nil {
+		return err
+	}
+	p.store(wordPhase, phaseStarted)
+	j, err := Open(o.Dir, o.options())
+	if err != nil {
+		return err
+	}
+	rec := j.Recovery()
+	p.store(wordLast, rec.Last)
+	p.store(wordLost, rec.DurableLost)
+	p.store(wordTrimmed, rec.First)
+	if rec.Torn != "" {
+		p.store(wordTorn, 1)
+	}
+	p.store(wordWritten, j.Written())
+	p.store(wordDurable, j.Durable())
+	p.store(wordPhase, phaseOpened)
+	w := lifeWriter{j: j, life: o.Life, large: o.Large, rnd: rand.New(rand.NewPCG(o.Seed, uint64(o.Life)))}
+	begin := j.Written()
+	for o.Records == 0 || j.Written()-begin < o.Records {
+		if err := w.step(); err != nil {
+			return err
+		}
+		p.store(wordWritten, j.Written())
+		switch w.rnd.IntN(40) {
+		case 0:
+			err = j.Sync()
+		case 1:
+			err = j.WaitDurable(context.Background(), j.Written())
+		case 2:
+			j.RequestSync()
+		case 3:
+			if before := j.Written() - o.Keep; o.Keep > 0 && before > 0 {
+				p.store(wordTrimmed, max(before, p.load(wordTrimmed)))
+				_, err = j.Trim(Retention{Before: before})
+			}
+		case 4:
+			if o.Pause > 0 {
+				time.Sleep(time.Duration(w.rnd.Int64N(int64(o.Pause))))
+			}
+		}
+		p.store(wordDurable, j.Durable())
+		p.store(wordRolls, int64(j.stats.rolls.Load()))
+		if err != nil {
+			return err
+		}
+	}
+	p.store(wordPhase, phaseDone)
+	for !o.Close {
+		time.Sleep(time.Second)
+	}
+	err = j.Close()
+	p.store(wordDurable, j.Durable())
+	p.store(wordPhase, phaseClosed)
+	return err
+}
+
+// lifeWriter appends what lifeBody makes.
+type lifeWriter struct {
+	j     *Journal
+	life  uint32
+	large int
+	rnd   *rand.Rand
+	buf   []byte
+	es    []Entry
+}
+
+func (w *lifeWriter) entry(seq int64, part, parts int) Entry {
+	if parts == 0 && lifeVoid(w.life, seq) {
+		return Entry{Kind: KindVoid, Type: lifeType(w.life, seq)}
+	}
+	at := len(w.buf)
+	w.buf = lifeBody(w.buf, w.life, seq, part, parts, w.large)
+	return Entry{Type: lifeType(w.life, seq), Body: w.buf[at:]}
+}
+
+// step commits something.
+func (w *lifeWriter) step() error {
+	j, rnd := w.j, w.rnd
+	seq := j.w.seq
+	w.buf = w.buf[:0]
+	switch rnd.IntN(8) {
+	case 0: // an atomic batch
+		n := 2 + rnd.IntN(8)
+		w.es = w.es[:0]
+		bodies := int64(0)
+		for i := range n {
+			w.es = append(w.es, w.entry(seq+1+int64(i), i, n))
+			bodies += int64(len(w.es[i].Body))
+		}
+		if bodies > j.MaxBatchBytes(n) {
+			return nil
+		}
+		_, err := j.AppendBatch(w.es)
+		return err
+	case 1: // one that is taken back
+		if err := j.BeginBatch(3, 64); err != nil {
+			return err
+		}
+		if _, err := j.Stage(Entry{Type: 1, Body: []byte("this was never there")}); err != nil {
+			return err
+		}
+		j.CancelBatch()
+		return j.Commit()
+	case 2: // several to a commit
+		for i := range 2 + rnd.IntN(30) {
+			w.buf = w.buf[:0]
+			if _, err := j.Stage(w.entry(seq+1+int64(i), 0, 0)); err != nil {
+				return err
+			}
+		}
+		return j.Commit()
+	case 3:
+		if rnd.IntN(4) == 0 {
+			_, err := j.Append(Entry{Kind: KindCheckpoint, Body: []byte(strconv.Itoa(rnd.Int()))})
+			return err
+		}
+		fallthrough
+	default:
+		_, err := j.Append(w.entry(seq+1, 0, 0))
+		return err
+	}
+}
+
+// trial is a child at work.
+type trial struct {
+	cmd *exec.Cmd
+	out *bytes.Buffer
+	p   *page
+}
+
+// launch clears the page and starts the child.
+func (p *page) launch(o order) (*trial, error) {
+	for w := int64(0); w < pageWords; w += 8 {
+		p.store(w, 0)
+	}
+	o.Page = p.path
+	cmd, out, err := o.start()
+	return &trial{cmd, out, p}, err
+}
+
+// reach returns once the child is in the phase; an error if it ended before.
+func (t *trial) reach(phase int64) error {
+	for n := 0; t.p.load(wordPhase) < phase; n++ {
+		time.Sleep(50 * time.Microsecond)
+		if n%200 == 199 && t.dead() {
+			err := t.cmd.Wait()
+			return fmt.Errorf("the child ended in phase %d: %v: %s", t.p.load(wordPhase), err, t.out)
+		}
+	}
+	return nil
+}
+
+// dead tells whether the child has ended, or is a zombie.
+func (t *trial) dead() bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", t.cmd.Process.Pid))
+	i := bytes.LastIndexByte(b, ')')
+	return err != nil || i > 0 && i+2 < len(b) && b[i+2] == 'Z'
+}
+
+// kill kills the child, unless it has ended, and reaps it. What it said, if it ended by itself in
+// an error, is the error.
+func (t *trial) kill() error {
+	_ = t.cmd.Process.Signal(syscall.SIGKILL)
+	err := t.cmd.Wait()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && !exit.Exited() {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, t.out)
+	}
+	return nil
+}

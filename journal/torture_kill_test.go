@@ -1,0 +1,130 @@
+package journal
+
+import (
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestTorture_Kill kills a writer with SIGKILL at a random moment, in Open as well as later, and
+// starts another on the same journal, again and again: each in another mode, with other segment
+// sizes and bodies. What was committed is there, in order and unaltered, for a reader before any
+// recovery and after it; nothing is cut, nothing put aside; an atomic batch is whole or absent.
+//
+// The page cache survives, so every mode promises the same.
+func TestTorture_Kill(t *testing.T) {
+	c := newCampaign(t, 60, 10_000)
+	t.Parallel()
+	k := &killer{campaign: c, rnd: c.rand(1), dir: filepath.Join(t.TempDir(), "journal"), page: newPage(t)}
+	require.NoError(t, os.MkdirAll(k.dir, 0o700))
+	for life := uint32(1); c.more(); life++ {
+		k.cycle(life)
+	}
+	k.everything()
+}
+
+type killer struct {
+	*campaign
+	rnd     *rand.Rand
+	dir     string
+	page    *page
+	lives   lives
+	acked   int64 // highest sequence that was ever committed
+	first   int64 // lower bound of what retention may have given up
+	rolls   int64
+	inOpen  int
+	records int64
+}
+
+const killLarge = 20_000
+
+func (k *killer) cycle(life uint32) {
+	rnd := k.rnd
+	o := order{Dir: k.dir, Life: life, Seed: k.seed, Mode: int(life) % len(tortureModes), Large: killLarge,
+		SegmentBytes: []int64{64 << 10, 64 << 10, 128 << 10, 256 << 10, 1 << 20}[rnd.IntN(5)],
+		Records:      int64(rnd.IntN(4000)), Chain: rnd.IntN(4) == 0, Pause: time.Duration(rnd.IntN(300)) * time.Microsecond}
+	if rnd.IntN(8) == 0 {
+		o.Keep = 40_000
+	}
+	child, err := k.page.launch(o)
+	k.check(err, "start")
+	phase := int64(phaseOpened)
+	if rnd.IntN(4) == 0 {
+		phase = phaseStarted
+	}
+	k.check(child.reach(phase), "life %d", life)
+	time.Sleep(shortly(rnd, 20*time.Millisecond))
+	k.check(child.kill(), "life %d (%s)", life, tortureModes[o.Mode].name)
+	p := k.page
+	if p.load(wordPhase) < phaseOpened {
+		k.inOpen++
+	} else {
+		if p.load(wordLast) < k.acked {
+			k.fail("life %d: %d was committed, recovery left %d", life, k.acked, p.load(wordLast))
+		}
+		if p.load(wordTorn) != 0 {
+			k.fail("life %d: recovery took the death of a process for a torn tail", life)
+		}
+		k.lives.recovered(p.load(wordLast), life)
+		k.acked = max(k.acked, p.load(wordWritten))
+		k.first = max(k.first, p.load(wordTrimmed))
+		k.rolls += p.load(wordRolls)
+	}
+	from := max(0, k.acked-3000)
+	if life%500 == 0 {
+		from = 0
+	}
+	k.read(from)
+}
+
+// read checks what is there from sequence from on, which retention may have removed.
+func (k *killer) read(from int64) {
+	segs, _, _, err := listSegments(osStorage{}, k.dir)
+	k.check(err, "list")
+	if len(segs) == 0 {
+		return
+	}
+	from = max(from, segs[0].first)
+	if segs[0].first > max(1, k.first) {
+		k.fail("the journal begins at %d, retention gave up what is before %d", segs[0].first, k.first)
+	}
+	r, err := OpenReader(k.dir, from, ReaderOptions{Internal: true})
+	if err != nil {
+		k.fail("reader from %d: %v", from, err)
+	}
+	defer r.Close()
+	check := k.lives.reader(from, killLarge)
+	n, err := r.Read(check.record)
+	k.records += int64(n)
+	if err == nil {
+		err = check.end()
+	}
+	k.check(err, "read from %d", from)
+	if check.next <= k.acked {
+		k.fail("%d was committed, a reader sees %d", k.acked, check.next-1)
+	}
+}
+
+// everything checks the whole journal at the end.
+func (k *killer) everything() {
+	k.read(0)
+	rep, err := Verify(k.dir, VerifyOptions{})
+	k.check(err, "verify")
+	if rep.Last < k.acked {
+		k.fail("verify sees %d of %d", rep.Last, k.acked)
+	}
+	if _, err := os.Stat(filepath.Join(k.dir, asideName)); err == nil {
+		k.fail("something was put aside")
+	}
+	k.notes = note("%d records, %d roll-overs, %d segments, killed inside Open %d times; every record read", k.acked, k.rolls, len(rep.Segments), k.inOpen)
+}
+
+// shortly is a random time up to limit, most of them much shorter: what can go wrong early gets as
+// many trials as what goes wrong late.
+func shortly(rnd *rand.Rand, limit time.Duration) time.Duration {
+	return time.Duration(rnd.Int64N(int64(limit>>rnd.IntN(9)) + 1))
+}
