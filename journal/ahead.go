@@ -1,6 +1,8 @@
 package journal
 
 import (
+	"errors"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -133,7 +135,8 @@ func (a *ahead) forget(seg *segment) {
 func (a *ahead) makeSpare() {
 	j := a.j
 	s, err := makeSpare(j.st, j.dir, j.o.SegmentBytes, a.nextID, j.o.TouchAheadBytes)
-	if err == nil {
+	if err == nil || errors.Is(err, os.ErrExist) {
+		// Exists: an earlier attempt failed and could not remove its file either. Open will.
 		a.nextID++
 	}
 	a.mu.Lock()

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"testing"
@@ -23,6 +24,9 @@ const childEnv = "HEADRACE_JOURNAL_TEST_CHILD"
 // TestMain lets the test binary be the process that is killed, or the other writer.
 func TestMain(m *testing.M) {
 	tortureChild()
+	if longForm() {
+		debug.SetGCPercent(800) // the campaigns in memory make little but garbage
+	}
 	if arg := os.Getenv(childEnv); arg != "" {
 		what, dir, _ := strings.Cut(arg, ":")
 		var err error

@@ -346,7 +346,8 @@ func (s *survey) sealAt(seg *found, flags uint32) error {
 // pair and committed offset of every sealed one. From here on the whole journal is durable.
 func (s *survey) settle() error {
 	for _, seg := range s.segs[:s.keep] {
-		if seg.synced {
+		// Readers in this process go by the committed offset, which may be older than the pair.
+		if seg.synced && seg.committed == seg.end && seg.committedSeq == seg.lastKnown {
 			continue
 		}
 		err := s.change(seg, func(f file) error { return nil })

@@ -596,3 +596,53 @@ func TestReader_SegmentWithoutHeader_EndsBefore(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, j.Close())
 }
+
+// A sector may hold the durable pair of one moment and the committed offset of an earlier one.
+// Readers in the process go by the offset, so recovery puts it right in every segment that it keeps.
+func TestRecover_CommittedOffsetOlderThanPair(t *testing.T) {
+	for _, boot := range []byte{1, 2} {
+		st, last, _ := twoSegments(t, func(j *Journal) { _ = j.Close() })
+		st.id.boot[0] = boot
+		b := st.nodes[st.segments()[0]].bytes()
+		store64(b, ctlCommittedOffset, recordsOffset)
+		store64(b, ctlCommittedSequence, 0)
+		j, err := openMem(st, Options{})
+		require.NoError(t, err)
+		got, err := readAll(j)
+		require.NoError(t, err)
+		require.Equal(t, last, got)
+		require.NoError(t, j.Close())
+	}
+}
+
+// A spare that could be made only in part, and not removed either, is not in the way of the next.
+func TestAhead_LeftoverOfFailedSpare_NotInTheWay(t *testing.T) {
+	st := newMemStorage()
+	j, err := openMem(st, Options{Durability: None()})
+	require.NoError(t, err)
+	var failed atomic.Int32
+	st.setHook(func(op, name string) error {
+		if filepath.Ext(name) == spareSuffix && (op == "sync" || op == "remove") && failed.Add(1) <= 2 {
+			return syscall.EIO
+		}
+		return nil
+	})
+	for n := 0; j.Stats().Rolls == 0; n++ {
+		require.Less(t, n, 10_000, "it never goes on: %v", err)
+		if _, err = j.Append(Entry{Type: 9, Body: bodyOf(j.Written() + 1)}); err != nil {
+			require.True(t, errors.Is(err, syscall.EIO) || errors.Is(err, os.ErrExist), "%v", err)
+		}
+	}
+	require.GreaterOrEqual(t, failed.Load(), int32(2))
+	got, err := readAll(j)
+	require.NoError(t, err)
+	require.Equal(t, j.Written(), got)
+	require.NoError(t, j.Close())
+	st.setHook(nil)
+	j, err = openMem(st, Options{})
+	require.NoError(t, err)
+	require.NoError(t, j.Close())
+	for name := range st.nodes {
+		require.NotEqual(t, spareSuffix, filepath.Ext(name))
+	}
+}
