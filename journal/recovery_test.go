@@ -53,18 +53,6 @@ func makeBody(seq int64) []byte {
 	return b
 }
 
-// stride is how many cases of an exhaustive test to move on: 1 with HEADRACE_LONG set, otherwise
-// usual, or short where time is short. All are odd, so that every bit position has its turn.
-func stride(usual, short int64) int64 {
-	switch {
-	case testing.Short() || raceEnabled:
-		return short
-	case os.Getenv("HEADRACE_LONG") != "":
-		return 1
-	}
-	return usual
-}
-
 func openMem(st *memStorage, o Options) (*Journal, error) {
 	if o.SegmentBytes == 0 {
 		o.SegmentBytes = MinSegmentBytes
@@ -124,64 +112,6 @@ func twoSegments(t testing.TB, how func(j *Journal)) (st *memStorage, last, end 
 	return st, last, end
 }
 
-func TestRecover_TruncatedAtEveryLength(t *testing.T) {
-	for name, how := range map[string]func(*Journal){"closed": func(j *Journal) { _ = j.Close() }, "killed": abandon} {
-		for _, boot := range []byte{1, 2} {
-			t.Run(fmt.Sprintf("%s/boot=%d", name, boot), func(t *testing.T) {
-				base, last, end := twoSegments(t, how)
-				segs := base.segments()
-				require.Len(t, segs, 2)
-				newest := segs[1]
-				first, _, _ := parseSegmentName(filepath.Base(newest))
-				// Where each record ends, so that the cut tells what must be left.
-				ends := map[int64]int64{}
-				n := base.nodes[newest]
-				at, seq := int64(recordsOffset), first
-				for at < end {
-					at += recordBytes(int(le.Uint32(n.bytes()[at:])) - recordHeaderBytes)
-					ends[seq] = at
-					seq++
-				}
-				step := stride(7, 61)
-				for size := int64(0); size < MinSegmentBytes; size += step {
-					if size > end+64 {
-						size += 1021
-					}
-					st := base.clone()
-					st.id.boot[0] = boot
-					cut := newMemNode(min(size, MinSegmentBytes-1))
-					copy(cut.bytes(), n.bytes())
-					st.nodes[newest] = cut
-					want := first - 1
-					for s := first; s <= last && ends[s] <= size; s++ {
-						want = s
-					}
-					j, err := openMem(st, Options{Durability: None()})
-					require.NoError(t, err, "cut at %d", size)
-					rec := j.Recovery()
-					require.True(t, rec.Cut, "cut at %d", size)
-					require.Equal(t, want, j.Written(), "cut at %d", size)
-					if name == "closed" && size >= recordsOffset {
-						require.Equal(t, last-want, rec.DurableLost, "cut at %d", size)
-					}
-					got, err := readAll(j)
-					require.NoError(t, err, "cut at %d", size)
-					require.Equal(t, want, got, "cut at %d", size)
-					appendTo(t, j, want+3)
-					require.NoError(t, j.Close())
-					j, err = openMem(st, Options{})
-					require.NoError(t, err, "cut at %d, again", size)
-					require.True(t, j.Recovery().Clean, "cut at %d, again", size)
-					got, err = readAll(j)
-					require.NoError(t, err)
-					require.Equal(t, want+3, got)
-					require.NoError(t, j.Close())
-				}
-			})
-		}
-	}
-}
-
 // A cut that leaves an earlier segment short is no crash.
 func TestRecover_EarlierSegmentCut_Refused(t *testing.T) {
 	base, _, _ := twoSegments(t, func(j *Journal) { _ = j.Close() })
@@ -195,57 +125,6 @@ func TestRecover_EarlierSegmentCut_Refused(t *testing.T) {
 		var c *CorruptionError
 		require.ErrorAs(t, err, &c, "size %d", size)
 		require.Equal(t, filepath.Base(seg), c.Segment)
-	}
-}
-
-// Every bit of what was acknowledged, in every state in which it must be refused.
-func TestRecover_EveryBitFlipped(t *testing.T) {
-	states := []struct {
-		name string
-		how  func(*Journal)
-		boot byte
-	}{
-		{"closed-other-boot", func(j *Journal) { _ = j.Close() }, 2},
-		{"closed-same-boot", func(j *Journal) { _ = j.Close() }, 1},
-		{"killed-same-boot", abandon, 1}, // written only, never synced
-		{"synced-other-boot", func(j *Journal) { _ = j.Sync(); abandon(j) }, 2},
-	}
-	for _, state := range states {
-		t.Run(state.name, func(t *testing.T) {
-			base, last, end := twoSegments(t, state.how)
-			newest := base.segments()[1]
-			bits := stride(3, 37)
-			for bit := int64(0); bit < end*8; bit += bits {
-				off := bit / 8
-				if off < recordsOffset && bit%8 != off%8 && (off < 128 || off > pageBytes) {
-					continue // one bit of each byte is enough for most of the pages before the records
-				}
-				st := base.clone()
-				st.id.boot[0] = state.boot
-				b := st.nodes[newest].bytes()
-				b[off] ^= 1 << (bit % 8)
-				j, err := openMem(st, Options{Durability: None()})
-				if off >= recordsOffset || off < pageBytes {
-					var c *CorruptionError
-					if !errors.As(err, &c) {
-						t.Fatalf("bit %d of byte %d: want a CorruptionError, got %v", bit%8, off, err)
-					}
-					require.Equal(t, filepath.Base(newest), c.Segment)
-					require.LessOrEqual(t, c.Offset, off)
-					require.Positive(t, c.Sequence)
-					continue
-				}
-				if err != nil {
-					var c *CorruptionError
-					require.ErrorAs(t, err, &c, "bit %d of byte %d", bit%8, off)
-					continue
-				}
-				got, err := readAll(j)
-				require.NoError(t, err, "bit %d of byte %d", bit%8, off)
-				require.Equal(t, last, got, "bit %d of byte %d", bit%8, off)
-				abandon(j)
-			}
-		})
 	}
 }
 

@@ -382,6 +382,9 @@ func (f *memFile) extend(n int64) error {
 }
 
 func (f *memFile) dataAfter(off int64) (int64, error) {
+	if err := f.s.op("dataAfter", f.name); err != nil {
+		return 0, err
+	}
 	f.n.mu.RLock()
 	defer f.n.mu.RUnlock()
 	for off < f.n.size && !raceEnabled {
@@ -401,7 +404,7 @@ func (f *memFile) mmap(n int64, _ bool) ([]byte, error) {
 	return wordsToBytes(f.n.words)[:n:n], nil
 }
 
-func (f *memFile) munmap([]byte) error { return nil }
+func (f *memFile) munmap([]byte) error { return f.s.op("munmap", f.name) }
 func (f *memFile) touch([]byte) error  { return f.s.op("touch", f.name) }
 func (f *memFile) populate([]byte)     {}
 
@@ -417,4 +420,4 @@ func (f *memFile) sync() error {
 
 func (f *memFile) syncData() error { return f.sync() }
 func (f *memFile) dropCache()      {}
-func (f *memFile) close() error    { return nil }
+func (f *memFile) close() error    { return f.s.op("close", f.name) }

@@ -41,7 +41,6 @@ type order struct {
 	Keep         int64 // sequences that Trim leaves; 0: no Trim
 	Chain        bool
 	Close        bool // close after Records, and end
-	Uid          int  // for other campaigns: not used by the writer
 }
 
 var tortureModes = []struct {
@@ -133,24 +132,31 @@ func (o order) start() (*exec.Cmd, *bytes.Buffer, error) {
 	return cmd, out, cmd.Start()
 }
 
-// tortureChild is the child's main function; it returns if this process is none.
-func tortureChild() {
-	arg := os.Getenv(tortureEnv)
-	if arg == "" {
-		return
-	}
+// tortureChildren are the main functions of this binary's children, by the variable of the
+// environment that tells them what to do.
+var tortureChildren = map[string]func(arg string) error{tortureEnv: func(arg string) error {
 	var o order
-	err := json.Unmarshal([]byte(arg), &o)
-	if err == nil {
-		debug.SetGCPercent(-1)
-		debug.SetMemoryLimit(256 << 20)
-		err = o.write()
+	if err := json.Unmarshal([]byte(arg), &o); err != nil {
+		return err
 	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(256 << 20)
+	return o.write()
+}}
+
+// tortureChild runs the child that this process is, if it is one.
+func tortureChild() {
+	for name, run := range tortureChildren {
+		arg := os.Getenv(name)
+		if arg == "" {
+			continue
+		}
+		if err := run(arg); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
 	}
-	os.Exit(0)
 }
 
 func (o order) options() Options {
