@@ -135,8 +135,12 @@ func (a *ahead) forget(seg *segment) {
 func (a *ahead) makeSpare() {
 	j := a.j
 	s, err := makeSpare(j.st, j.dir, j.o.SegmentBytes, a.nextID, j.o.TouchAheadBytes)
-	if err == nil || errors.Is(err, os.ErrExist) {
-		// Exists: an earlier attempt failed and could not remove its file either. Open will.
+	for errors.Is(err, os.ErrExist) {
+		// An earlier attempt failed and could not remove its file either. The next Open will.
+		a.nextID++
+		s, err = makeSpare(j.st, j.dir, j.o.SegmentBytes, a.nextID, j.o.TouchAheadBytes)
+	}
+	if err == nil {
 		a.nextID++
 	}
 	a.mu.Lock()

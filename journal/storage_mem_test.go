@@ -24,6 +24,7 @@ type memStorage struct {
 	crashy bool                        // remember what was synced
 	synced map[string]*memNode         // names as of the last syncDir of their directory
 	ops    []dirOp                     // what was done to names since, if crashy
+	all    bool                        // the hook is called for what has no way to fail visibly too
 }
 
 // dirOp is a creation (from is empty), a rename or a removal (to is empty).
@@ -123,6 +124,14 @@ func (s *memStorage) op(op, name string) error {
 		}
 	}
 	return nil
+}
+
+// quietOp is op for what fails without consequence as a rule.
+func (s *memStorage) quietOp(op, name string) error {
+	if !s.all {
+		return nil
+	}
+	return s.op(op, name)
 }
 
 func (s *memStorage) mkdir(dir string) error {
@@ -382,7 +391,7 @@ func (f *memFile) extend(n int64) error {
 }
 
 func (f *memFile) dataAfter(off int64) (int64, error) {
-	if err := f.s.op("dataAfter", f.name); err != nil {
+	if err := f.s.quietOp("dataAfter", f.name); err != nil {
 		return 0, err
 	}
 	f.n.mu.RLock()
@@ -404,7 +413,7 @@ func (f *memFile) mmap(n int64, _ bool) ([]byte, error) {
 	return wordsToBytes(f.n.words)[:n:n], nil
 }
 
-func (f *memFile) munmap([]byte) error { return f.s.op("munmap", f.name) }
+func (f *memFile) munmap([]byte) error { return f.s.quietOp("munmap", f.name) }
 func (f *memFile) touch([]byte) error  { return f.s.op("touch", f.name) }
 func (f *memFile) populate([]byte)     {}
 
@@ -420,4 +429,4 @@ func (f *memFile) sync() error {
 
 func (f *memFile) syncData() error { return f.sync() }
 func (f *memFile) dropCache()      {}
-func (f *memFile) close() error    { return f.s.op("close", f.name) }
+func (f *memFile) close() error    { return f.s.quietOp("close", f.name) }

@@ -41,6 +41,7 @@ type order struct {
 	Keep         int64 // sequences that Trim leaves; 0: no Trim
 	Chain        bool
 	Close        bool // close after Records, and end
+	Soak         bool // it lives long enough to need a garbage collector
 }
 
 var tortureModes = []struct {
@@ -139,8 +140,10 @@ var tortureChildren = map[string]func(arg string) error{tortureEnv: func(arg str
 	if err := json.Unmarshal([]byte(arg), &o); err != nil {
 		return err
 	}
-	debug.SetGCPercent(-1)
-	debug.SetMemoryLimit(256 << 20)
+	if !o.Soak {
+		debug.SetGCPercent(-1)
+		debug.SetMemoryLimit(256 << 20)
+	}
 	return o.write()
 }}
 

@@ -93,6 +93,7 @@ func faultScenarios(t *testing.T) []*faultScenario {
 	}
 	for _, s := range scenarios {
 		st := s.base.clone()
+		st.all = true
 		var n atomic.Int64
 		st.setHook(func(op, name string) error { n.Add(1); return nil })
 		require.NoError(t, s.run(st, &faultOutcome{}), s.name)
@@ -182,7 +183,7 @@ func faultReader(st *memStorage, out *faultOutcome) error {
 // fault runs one case and returns which operation failed, or nothing if there were not so many.
 func (c *campaign) fault(s *faultScenario, errno syscall.Errno, k int64, persistent bool) (what string) {
 	st := s.base.clone()
-	st.crashy = true
+	st.crashy, st.all = true, true
 	for name, n := range st.nodes {
 		n.image = append([]byte(nil), n.bytes()...)
 		st.synced[name] = n
