@@ -115,12 +115,15 @@ func (p *Producer) fence(ctx context.Context) error {
 // Errors: ErrClosed, ErrHalted with the cause, the error of ctx, ErrWouldDeadlock from inside
 // a handler (with the handler's Context always, with another as soon as it would wait),
 // event.ErrUnregistered, handlers.ErrTooLarge, *event.EncodeError, *event.FieldError,
-// handlers.ErrIDConflict. After any of them the event of this call is not in the log, and will not be.
+// handlers.ErrIDConflict, handlers.ErrOwned. After any of them the event of this call is not in the log, and will not be.
 //
 // It does not allocate if the event fits a slot and its type has its own encoder.
 func Publish[T any](ctx context.Context, p *Producer, v T, m Meta) (int64, error) {
 	bound, codec, err := handlers.Lookup[T](p.engine.types)
 	if err != nil {
+		return 0, err
+	}
+	if err := bound.Owned(); err != nil {
 		return 0, err
 	}
 	if err := p.admit(ctx); err != nil {

@@ -188,7 +188,7 @@ func (e *Engine) replay(h *history) error {
 	}
 	for {
 		end := e.journal.Written()
-		if err := replayRound(lanes, readers); err != nil {
+		if err := e.replayRound(lanes, readers); err != nil {
 			return err
 		}
 		if e.journal.Written() == end {
@@ -197,8 +197,8 @@ func (e *Engine) replay(h *history) error {
 	}
 }
 
-// replayRound lets every lane handle what is in the log now.
-func replayRound(lanes []placed, readers []*journal.Reader) error {
+// replayRound lets every lane handle what is in the log now, and then decide what it owes up to there.
+func (e *Engine) replayRound(lanes []placed, readers []*journal.Reader) error {
 	errs := make(chan error, len(lanes))
 	for i, p := range lanes {
 		go func() {
@@ -210,7 +210,9 @@ func replayRound(lanes []placed, readers []*journal.Reader) error {
 				}
 				errs <- err
 			}()
-			_, err = readers[i].Read(p.lane.Replay)
+			if _, err = readers[i].Read(p.lane.Replay); err == nil {
+				err = e.settle(p.lane, readers[i].Sequence())
+			}
 		}()
 	}
 	var faults []error
@@ -218,6 +220,23 @@ func replayRound(lanes []placed, readers []*journal.Reader) error {
 		faults = append(faults, <-errs)
 	}
 	return errors.Join(faults...)
+}
+
+// settle lets a lane's Decide handlers answer what they owe, up to and with end.
+func (e *Engine) settle(l *handlers.Lane, end int64) error {
+	after, ok := l.Owes(end)
+	if !ok {
+		return nil
+	}
+	r, err := e.journal.NewReader(max(after+1, e.journal.FirstSequence()), journal.ReaderOptions{Until: end})
+	if err != nil {
+		return err
+	}
+	_, err = r.Read(l.Settle)
+	if err = errors.Join(err, r.Close()); err == nil {
+		l.Settled(end)
+	}
+	return err
 }
 
 // ReplayOptions configures Replay; the zero value is the default.

@@ -24,6 +24,7 @@ type Context struct {
 	time     int64
 	typeID   uint16
 	event    event.View
+	pass     pass
 
 	handler *reaction // whose call this is; nil between calls
 	ordinal uint32
@@ -45,6 +46,16 @@ func (c *Context) Type() string { return c.lane.types.Name(c.typeID) }
 // Event is the event's envelope. Its views are valid inside the call.
 func (c *Context) Event() event.View { return c.event }
 
+// Key is what the event is about, "" for nothing: the event's key as a string, made once for all
+// events in a row that have the same.
+func (c *Context) Key() string {
+	l := c.lane
+	if k := c.event.KeyBytes(); l.keyText != string(k) {
+		l.keyText = string(k)
+	}
+	return l.keyText
+}
+
 // Rand is a source of randomness that depends on nothing but the event and the handler: a replay
 // draws the same numbers.
 func (c *Context) Rand() *rand.Rand {
@@ -54,7 +65,7 @@ func (c *Context) Rand() *rand.Rand {
 	if !c.seeded {
 		var handler uint64
 		if c.handler != nil {
-			handler = c.handler.hash
+			handler = c.handler.hash // 0 in a fold
 		}
 		id := c.event.ID()
 		c.pcg.Seed(binary.LittleEndian.Uint64(id[:8])^handler, binary.LittleEndian.Uint64(id[8:]))
@@ -91,6 +102,10 @@ func InLane(ctx context.Context) bool {
 // EmitOptions are what an emitted event may have besides its payload; the zero value is the default.
 type EmitOptions struct {
 	Key string // default: the key of the event it is caused by
+
+	// StreamVersion is the event's number in the stream that its key names, from 1. Default none. Who
+	// sets it sees to it that the numbers of a stream have no gap, as package aggregate does.
+	StreamVersion int64
 }
 
 // Emit publishes v as caused by the event being handled. See EmitWith.
@@ -104,7 +119,7 @@ func Emit[T any](c *Context, v T) error { return EmitWith(c, v, EmitOptions{}) }
 // continue the cause's; its time is the cause's. So if the log already holds the handler's answer to this
 // event, nothing is published again: at replay Emit does nothing and returns nil.
 //
-// It never waits. Errors: ErrReadOnly on a lane that only reads, ErrNotInHandler, ErrTooLarge,
+// It never waits. Errors: ErrReadOnly on a lane that only reads and in a fold, ErrNotInHandler, ErrOwned, ErrTooLarge,
 // ErrBatchTooLarge, ErrFeedbackFull for a cascade that is too deep, event.ErrUnregistered, and
 // *event.EncodeError. Whatever the handler makes of it, the lane then fails: at replay Emit would not
 // have failed, and the state would be another.
@@ -114,6 +129,8 @@ func EmitWith[T any](c *Context, v T, o EmitOptions) error {
 		return ErrReadOnly
 	case c.handler == nil:
 		return ErrNotInHandler
+	case !c.handler.emits():
+		return ErrReadOnly
 	case c.sequence <= c.handler.watermark:
 		return nil
 	}
@@ -128,6 +145,9 @@ func emit[T any](c *Context, v *T, o EmitOptions) error {
 	bound, codec, err := Lookup[T](c.lane.types)
 	if err != nil {
 		return err
+	}
+	if bound.owner != nil && (bound.owner != c.lane || c.handler.role != roleDecide) {
+		return bound.Owned()
 	}
 	out := c.lane.outputs
 	if err := c.fill(&out.header, o); err != nil {
@@ -170,7 +190,8 @@ func (c *Context) fill(h *event.Header, o EmitOptions) error {
 	h.Trace = c.event.Trace()
 	h.Producer = c.handler.id
 	if h.Key = o.Key; h.Key == "" {
-		h.Key = c.key()
+		h.Key = c.Key()
 	}
+	h.StreamVersion = o.StreamVersion
 	return nil
 }

@@ -1,6 +1,6 @@
 // Package handlers is the stock of an engine's handler chain: what stands behind the ring, and in
-// which order. Most programs use three things of it: On and Emit to react to events, Projection
-// to keep read models, Delivery to follow the log.
+// which order. Most programs use four things of it: On and Emit to react to events, Decide and Evolve
+// where the log shall rule, Projection to keep read models, Delivery to follow the log.
 //
 //	handlers.On(t.Logic(), "shipping", func(c *handlers.Context, e OrderPaid) error {
 //		return handlers.Emit(c, ShipmentOrdered{Order: e.Order})
@@ -35,6 +35,30 @@
 // nothing, whatever the code computes today; above it, what a crash kept from the log is emitted with
 // the same ids. So inside the log a handler's answer to an event stands exactly once. Effects
 // outside the log happen at least once: give the other side Context.Event().ID() as an idempotency key.
+//
+// # Decisions
+//
+// On is for handlers that keep a state and react in one. Where state must never contradict the log,
+// also when the code changes, the two are kept apart: Decide registers a handler that reads state and
+// emits, Fold and Evolve the ones that change state when events say so.
+//
+//	balance := map[string]int64{}
+//	handlers.Decide(lane, "withdrawals", func(c *handlers.Context, w Withdraw) error {
+//		if balance[w.Account] < w.Amount {
+//			return handlers.Emit(c, Refused{w.Account, w.Amount})
+//		}
+//		return handlers.Emit(c, Withdrawn{w.Account, w.Amount})
+//	})
+//	handlers.Evolve(lane, func(c *handlers.Context, e Withdrawn) error {
+//		balance[e.Account] -= e.Amount
+//		return nil
+//	})
+//
+// A decision is taken once. At replay only the folds run, over the events that were decided then. Live,
+// Evolve folds an event the moment it is emitted, so the next command in the ring is decided on what
+// the last one left, although the event itself is still on its way into the log. A type that a lane evolves
+// belongs to it: nobody else may emit it. Fold is for events from elsewhere, at their place in the
+// log.
 //
 // # Errors
 //

@@ -17,6 +17,10 @@ var (
 	// ErrReadOnly reports an Emit from a lane that may not emit, such as a projection's.
 	ErrReadOnly = errors.New("handlers: this lane may not emit")
 
+	// ErrOwned reports an event of a type that only the Decide handlers of one lane may emit, because
+	// that lane folds it ahead of the log (see Evolve).
+	ErrOwned = errors.New("handlers: events of this type belong to one lane; send it a command")
+
 	// ErrBatchTooLarge reports outputs of one handler for one event that do not fit one atomic batch.
 	ErrBatchTooLarge = errors.New("handlers: outputs do not fit one atomic batch")
 
@@ -41,7 +45,7 @@ var (
 // lane stops before it.
 type HandlerError struct {
 	Lane     string // the lane it ran on
-	Handler  string // its stable id; empty where the event could not be read at all
+	Handler  string // its stable id; empty for a fold, and where the event could not be read at all
 	Sequence int64  // of the event
 	Type     string // name of the event's type
 	Err      error  // what it returned, or a *PanicError

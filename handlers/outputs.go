@@ -41,18 +41,18 @@ func (o *outputs) add(data []byte, start int, typeID uint16) error {
 	return nil
 }
 
-// commit hands the batch to the feedback lane.
-func (o *outputs) commit() error {
-	if o.err != nil {
-		return o.err
-	}
-	if len(o.outs) == 0 || o.sink == nil {
-		return nil
+// seal completes the batch, and tells whether there is one to hand on.
+func (o *outputs) seal() (bool, error) {
+	if o.err != nil || len(o.outs) == 0 || o.sink == nil {
+		return false, o.err
 	}
 	for _, out := range o.outs {
 		event.SetOutputs(o.data[out.off:out.off+out.len], uint32(len(o.outs)))
 	}
-	return o.sink.emit(o.data, o.outs)
+	return true, nil
 }
+
+// commit hands the batch to the feedback lane.
+func (o *outputs) commit() error { return o.sink.emit(o.data, o.outs) }
 
 func (o *outputs) reset() { o.data, o.outs, o.err = o.data[:0], o.outs[:0], nil }

@@ -15,6 +15,7 @@ type Types struct {
 	registry *event.Registry
 	catalog  *event.Catalog
 	byGo     map[reflect.Type]*Bound
+	byID     map[uint16]*Bound
 	old      map[uint16][]uint16 // by id of a type: the ids of the names that it had before
 }
 
@@ -23,7 +24,16 @@ type Bound struct {
 	ID    uint16
 	Codec event.Codec
 
+	owner  *Lane        // the lane that evolves it; nil = anybody may publish it
 	expect atomic.Int64 // bytes that a body may well have, as seen lately
+}
+
+// Owned returns an error that wraps ErrOwned if only the handlers of one lane may emit events of the type.
+func (b *Bound) Owned() error {
+	if b.owner == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %s, by lane %q", ErrOwned, b.Codec.Name(), b.owner.name)
 }
 
 // Grow notes a body's size.
@@ -43,13 +53,14 @@ func (b *Bound) Expect() int { return int(b.expect.Load()) }
 // NewTypes joins registry and catalog. A registered type that the catalog does not know can be
 // read by nobody and published by nobody; the engine assigns ids before it calls this.
 func NewTypes(registry *event.Registry, catalog *event.Catalog) *Types {
-	t := &Types{registry: registry, catalog: catalog, byGo: map[reflect.Type]*Bound{}, old: map[uint16][]uint16{}}
+	t := &Types{registry: registry, catalog: catalog, byGo: map[reflect.Type]*Bound{}, byID: map[uint16]*Bound{}, old: map[uint16][]uint16{}}
 	for _, c := range registry.Types() {
 		id, ok := catalog.ID(c.Name())
 		if !ok {
 			continue
 		}
-		t.byGo[c.GoType()] = &Bound{ID: id, Codec: c}
+		b := &Bound{ID: id, Codec: c}
+		t.byGo[c.GoType()], t.byID[id] = b, b
 		for _, name := range registry.OldNames(c.Name()) {
 			if before, ok := catalog.ID(name); ok {
 				t.old[id] = append(t.old[id], before)
@@ -77,6 +88,14 @@ func (t *Types) Name(id uint16) string {
 		return name
 	}
 	return fmt.Sprintf("type %d", id)
+}
+
+// owner returns the lane that evolves the type, nil for none.
+func (t *Types) owner(id uint16) *Lane {
+	if b := t.byID[id]; b != nil {
+		return b.owner
+	}
+	return nil
 }
 
 // Lookup returns the id and the codec of Go type T, or an error that wraps event.ErrUnregistered. It

@@ -1,0 +1,128 @@
+package handlers
+
+import (
+	"slices"
+
+	"github.com/headrace/headrace/event"
+)
+
+// dispatcher decodes one type once and calls all who asked for it.
+type dispatcher interface {
+	run(c *Context) error
+	arrange() // after the last registration
+}
+
+type typed[T any] struct {
+	codec  *event.Type[T]
+	shares bool // copies of a T share memory that can be changed
+	value  T
+	calls  []call[T]
+}
+
+type call[T any] struct {
+	handler *reaction
+	fn      func(*Context, T) error
+}
+
+// arrange puts those that decide behind the others: they see an event as folded.
+func (d *typed[T]) arrange() {
+	slices.SortStableFunc(d.calls, func(a, b call[T]) int { return a.handler.place() - b.handler.place() })
+}
+
+func (r *reaction) place() int {
+	if r.role == roleDecide {
+		return 1
+	}
+	return 0
+}
+
+// pass is why a lane looks at an event.
+type pass uint8
+
+const (
+	passLive   pass = iota // it has just been journaled
+	passReplay             // the log is read at Open, or without an engine
+	passSettle             // at Open, once more, for those that owe decisions
+	passAhead              // it was emitted a moment ago
+)
+
+// wants tells whether r runs on the event of c.
+func (c *Context) wants(r *reaction) bool {
+	switch c.pass {
+	case passReplay:
+		if r.role == roleDecide {
+			return false
+		}
+	case passSettle:
+		return r.role == roleDecide && c.sequence > r.watermark
+	case passAhead:
+		return r.role == roleEvolve
+	}
+	switch r.role {
+	case roleEvolve:
+		return !c.evolvedAhead()
+	case roleDecide:
+		return c.sequence > r.watermark
+	}
+	return true
+}
+
+func (d *typed[T]) run(c *Context) error {
+	decoded := false
+	for i := range d.calls {
+		r := d.calls[i].handler
+		if (r.role != roleOn || c.pass > passReplay) && !c.wants(r) {
+			continue
+		}
+		if !decoded || d.shares { // the handler before may have changed what it owned
+			if err := d.codec.DecodeVersion(c.event.Version(), c.event.Payload(), &d.value); err != nil {
+				return c.failure(err)
+			}
+			decoded = true
+		}
+		with := c
+		if r.role == roleEvolve {
+			with = c.evolver()
+		}
+		c.begin(r)
+		err := d.calls[i].fn(with, d.value)
+		if err == nil && r.emits() {
+			err = c.commit()
+		}
+		if err != nil {
+			err = c.failure(err)
+			c.handler = nil
+			return err
+		}
+		c.handler = nil
+		if c.lane.evolves && r.role == roleDecide {
+			decoded = false // it may have emitted a T, which was decoded here
+		}
+	}
+	return nil
+}
+
+func (c *Context) begin(r *reaction) {
+	c.handler, c.ordinal, c.seeded = r, 0, false
+	if out := c.lane.outputs; out != nil && r.emits() {
+		out.reset()
+	}
+}
+
+// commit hands on what the handler has emitted, after it was folded into the lane's entities.
+func (c *Context) commit() error {
+	l := c.lane
+	if l.outputs == nil {
+		return nil
+	}
+	batch, err := l.outputs.seal()
+	if err != nil || !batch {
+		return err
+	}
+	if l.evolves && c.handler.role == roleDecide {
+		if err := l.evolveAhead(); err != nil {
+			return err
+		}
+	}
+	return l.outputs.commit()
+}
