@@ -71,3 +71,9 @@ nested:
 .PHONY: model
 model:
 	ring/model/run
+
+# Breaks packages on purpose and tells whether their tests notice; see go doc ./internal/mutate.
+# A package takes part by having a file mutations.txt.
+.PHONY: mutate
+mutate:
+	go run ./internal/mutate $(patsubst %/mutations.txt,%,$(wildcard */mutations.txt))
