@@ -19,6 +19,16 @@ var (
 	// lane. A handler publishes with handlers.Emit.
 	ErrWouldDeadlock = errors.New("headrace: call from inside a lane would wait for itself; use handlers.Emit")
 
+	// ErrWouldBlock reports a TryPublish where Publish would wait.
+	ErrWouldBlock = errors.New("headrace: publishing now would wait")
+
+	// ErrEmptyBatch reports a batch without messages.
+	ErrEmptyBatch = errors.New("headrace: batch is empty")
+
+	// ErrPartialRepeat reports a batch of which only a part was published before. It is not the batch of
+	// the first time, and nothing of it was published now.
+	ErrPartialRepeat = errors.New("headrace: some events of the batch were published before")
+
 	// ErrUnknownLane reports the name of a lane or projection that the topology does not have.
 	ErrUnknownLane = errors.New("headrace: no lane of this name")
 

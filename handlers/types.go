@@ -107,3 +107,20 @@ func Lookup[T any](t *Types) (*Bound, *event.Type[T], error) {
 	}
 	return b, b.Codec.(*event.Type[T]), nil
 }
+
+// LookupValue returns the type of v, which holds a value of a registered Go type or a pointer to
+// one, or an error that wraps event.ErrUnregistered.
+func LookupValue(t *Types, v any) (*Bound, error) {
+	goType := reflect.TypeOf(v)
+	if goType != nil && goType.Kind() == reflect.Pointer {
+		if reflect.ValueOf(v).IsNil() {
+			return nil, fmt.Errorf("%w: nil %v", event.ErrUnregistered, goType)
+		}
+		goType = goType.Elem()
+	}
+	b, ok := t.byGo[goType]
+	if !ok {
+		return nil, fmt.Errorf("%w: %v", event.ErrUnregistered, goType)
+	}
+	return b, nil
+}
