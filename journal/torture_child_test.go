@@ -154,6 +154,12 @@ func tortureChild() {
 		if arg == "" {
 			continue
 		}
+		go func(parent int) { // no child outlives a parent that was killed itself
+			for os.Getppid() == parent {
+				time.Sleep(time.Second)
+			}
+			os.Exit(1)
+		}(os.Getppid())
 		if err := run(arg); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)

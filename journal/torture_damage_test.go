@@ -77,7 +77,7 @@ func newPatient(c *campaign, how func(*Journal), boot byte) *patient {
 // or change nothing. Open must refuse damage of the newest segment.
 func TestTorture_Damage(t *testing.T) {
 	t.Parallel()
-	workers(t, 2_500, 1<<40, func(c *campaign, worker, workers int64) {
+	workers(t, 1_000, 1<<40, func(c *campaign, worker, workers int64) {
 		p := newPatient(c, func(j *Journal) { _ = j.Close() }, 2)
 		families := p.families()
 		total := int64(0)
@@ -249,7 +249,7 @@ func TestTorture_DamageOfNewest(t *testing.T) {
 	} {
 		t.Run(state.name, func(t *testing.T) {
 			t.Parallel()
-			c := newCampaign(t, 700, 1<<40)
+			c := newCampaign(t, 250, 1<<40)
 			p := newPatient(c, state.how, state.boot)
 			b := p.segs[1].bytes()
 			c.each(p.ends[1]*8, 0, 1, func(bit int64) {
@@ -286,7 +286,7 @@ func TestTorture_Truncation(t *testing.T) {
 		for _, boot := range []byte{1, 2} {
 			t.Run(fmt.Sprintf("%s/boot=%d", name, boot), func(t *testing.T) {
 				t.Parallel()
-				c := newCampaign(t, 300, 1<<40)
+				c := newCampaign(t, 120, 1<<40)
 				base, last, end := twoSegments(t, how)
 				newest := base.segments()[1]
 				first, _, _ := parseSegmentName(filepath.Base(newest))
@@ -346,7 +346,7 @@ func recordEnds(m []byte, end int64) (ends []int64) {
 // tear can only be inside the one record that was being written.
 func TestTorture_TornTail(t *testing.T) {
 	t.Parallel()
-	workers(t, 500, 1<<40, func(c *campaign, worker, workers int64) {
+	workers(t, 200, 1<<40, func(c *campaign, worker, workers int64) {
 		st := newMemStorage()
 		j, err := openMem(st, Options{Durability: None()})
 		require.NoError(t, err)
@@ -437,4 +437,63 @@ func (c *campaign) tear(base *memStorage, seg string, boot byte, off, end int64,
 		c.fail("%s: %d of %d: %v", where, got, want, err)
 	}
 	abandon(j)
+}
+
+// TestTorture_Promise changes every bit of records that were synced, after both copies of the
+// durable pair are gone: only a later record says that they were durable. That is enough to refuse.
+func TestTorture_Promise(t *testing.T) {
+	t.Parallel()
+	c := newCampaign(t, 200, 1<<40)
+	st := newMemStorage()
+	j, err := openMem(st, Options{Durability: None()})
+	require.NoError(t, err)
+	appendTo(t, j, 60)
+	require.NoError(t, j.Sync())
+	synced := j.w.off
+	appendTo(t, j, 70)
+	abandon(j)
+	st.id.boot[0]++
+	seg := st.segments()[0]
+	b := st.nodes[seg].bytes()
+	clear(b[ctlPair0 : ctlPair1+32])
+	c.each((synced-recordsOffset)*8, 0, 1, func(bit int64) {
+		off := recordsOffset + bit/8
+		b[off] ^= 1 << (bit % 8)
+		damaged := st.clone()
+		b[off] ^= 1 << (bit % 8)
+		j, err := openMem(damaged, Options{})
+		var bad *CorruptionError
+		if !errors.As(err, &bad) || bad.Offset > off {
+			if err == nil {
+				abandon(j)
+			}
+			c.fail("bit %d of byte %d: %v", bit%8, off, err)
+		}
+	})
+}
+
+// TestTorture_DurablePair tears the store of a durable pair between any two of its words, and each
+// word at any byte, over every pair before it: the older promise, or the newer, is read, never none
+// and never another.
+func TestTorture_DurablePair(t *testing.T) {
+	for generation := uint64(2); generation < 10; generation++ {
+		page := newPages(2)
+		older, newer := pair{generation, 9000, 17}, pair{generation + 1, 0x1234567890, 1 << 40}
+		storePair(page, 5, pair{generation - 1, 8200, 3})
+		storePair(page, 5, older)
+		before := bytes.Clone(page)
+		storePair(page, 5, newer)
+		for at := ctlPair0; at <= ctlPair1+32; at++ {
+			for _, cut := range [][2][]byte{{page, before}, {before, page}} {
+				torn := newPages(2)
+				copy(torn, cut[0][:at])
+				copy(torn[at:], cut[1][at:])
+				if p := loadPair(torn, 5); p != older && p != newer {
+					t.Fatalf("torn at %d: %+v, want %+v or %+v", at, p, older, newer)
+				}
+			}
+		}
+		require.Equal(t, newer, loadPair(page, 5))
+		require.Zero(t, loadPair(page, 6), "of another segment")
+	}
 }

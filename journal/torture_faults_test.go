@@ -24,7 +24,7 @@ import (
 // unsynced name.
 func TestTorture_Faults(t *testing.T) {
 	t.Parallel()
-	c := newCampaign(t, 250, 1<<40)
+	c := newCampaign(t, 100, 1<<40)
 	scenarios := faultScenarios(t)
 	errnos := []syscall.Errno{syscall.EIO, syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE, syscall.EROFS, syscall.ENOMEM, syscall.EACCES}
 	if longForm() {

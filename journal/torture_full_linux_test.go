@@ -33,7 +33,7 @@ func TestTorture_Full(t *testing.T) {
 		t.Skipf("full file systems: cannot mount tmpfs: %v", err)
 	}
 	require.NoError(t, unix.Unmount(probe, 0))
-	c := newCampaign(t, 24, 500)
+	c := newCampaign(t, 16, 500)
 	f := &fuller{campaign: c, rnd: c.rand(6), base: dir}
 	kinds := []struct {
 		name string

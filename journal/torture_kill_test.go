@@ -17,7 +17,7 @@ import (
 //
 // The page cache survives, so every mode promises the same.
 func TestTorture_Kill(t *testing.T) {
-	c := newCampaign(t, 60, 10_000)
+	c := newCampaign(t, 30, 10_000)
 	t.Parallel()
 	k := &killer{campaign: c, rnd: c.rand(1), dir: filepath.Join(t.TempDir(), "journal"), page: newPage(t)}
 	require.NoError(t, os.MkdirAll(k.dir, 0o700))

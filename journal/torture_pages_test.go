@@ -17,7 +17,8 @@ import (
 // is, as it was at some time between, or partly the one and partly the other; and of what was done
 // to names since their directory was synced a beginning is there. Where few sectors are concerned
 // every combination is a case, else random ones. Recovery must leave all that was durable and a
-// prefix of what was written, unaltered, and go on from there.
+// prefix of what was written, unaltered, and go on from there. Some lives end by a mere kill, after
+// which everything written is there, and is durable once the next life has opened it.
 //
 // Some cases are harsher than the journal promises to survive: a sector that held durable bytes too
 // is zero, or the changes of names are there in another order. It may refuse those, as
@@ -27,13 +28,13 @@ func TestTorture_PageModel(t *testing.T) {
 	for worker := range uint64(2) {
 		t.Run(fmt.Sprintf("worker=%d", worker), func(t *testing.T) {
 			t.Parallel()
-			c := newCampaign(t, 3_000, 500_000)
+			c := newCampaign(t, 800, 500_000)
 			m := &pageModel{campaign: c, rnd: c.rand(worker)}
 			for !m.full() {
 				m.scenario()
 			}
-			m.notes = note("%d scenarios, %d cuts inside recovery, %d states with every combination tried, %d harsh ones of which %d were refused",
-				m.scenarios, m.inside, m.exhaustive, m.harsh, m.refused)
+			m.notes = note("%d scenarios, %d cuts inside recovery, %d kills before a cut, %d states with every combination tried, %d harsh ones of which %d were refused",
+				m.scenarios, m.inside, m.killed, m.exhaustive, m.harsh, m.refused)
 		})
 	}
 }
@@ -44,7 +45,9 @@ type pageModel struct {
 	lives lives
 	buf   []byte
 
-	scenarios, inside, exhaustive, harsh, refused int
+	killedAt, killedDurable int64 // written, and durable, when the last writer was killed
+
+	scenarios, inside, exhaustive, harsh, refused, killed int
 }
 
 func (m *pageModel) full() bool { return m.cases.Load() >= m.want || m.t.Failed() }
@@ -55,7 +58,7 @@ type cutPoint struct {
 	ops     []dirOp // of files, by index
 	dirs    map[string]bool
 	sectors []cutSector
-	boot    byte
+	id      identity
 	durable int64
 	written int64
 }
@@ -80,13 +83,16 @@ func (m *pageModel) scenario() {
 	m.scenarios++
 	m.lives = lives{}
 	st := newMemStorage()
-	durable, written := int64(0), int64(0)
+	durable, written, least := int64(0), int64(0), int64(0)
 	for life := uint32(1); life <= uint32(1+m.rnd.IntN(4)) && !m.full(); life++ {
-		cut := m.live(st, life, durable, written)
+		cut := m.live(st, life, durable, least, written)
 		if cut == nil {
-			return
+			// The process died and nothing else: all that was written is there, synced or not.
+			durable, written, least = m.killedDurable, m.killedAt, m.killedAt
+			m.killed++
+			continue
 		}
-		durable, written = cut.durable, cut.written
+		durable, written, least = cut.durable, cut.written, cut.durable
 		m.states(cut)
 		// The next life goes on from one of them.
 		st = m.materialise(cut, m.choose(cut, false), m.prefix(cut))
@@ -94,7 +100,7 @@ func (m *pageModel) scenario() {
 }
 
 // live opens the journal, writes, and returns the moment of the cut.
-func (m *pageModel) live(st *memStorage, life uint32, durable, written int64) *cutPoint {
+func (m *pageModel) live(st *memStorage, life uint32, durable, least, written int64) *cutPoint {
 	rnd := m.rnd
 	st.crashy = true
 	var cut *cutPoint
@@ -128,8 +134,8 @@ func (m *pageModel) live(st *memStorage, life uint32, durable, written int64) *c
 	cutInOpen := cut != nil
 	mu.Unlock()
 	last := j.Written()
-	if last < durable || last > written {
-		m.fail("life %d: recovery left %d, durable was %d, written %d", life, last, durable, written)
+	if last < least || last > written {
+		m.fail("life %d: recovery left %d, of %d to %d", life, last, least, written)
 	}
 	if cutInOpen {
 		// What was before is still what counts; but the cut state is judged with the older lives.
@@ -168,6 +174,11 @@ func (m *pageModel) live(st *memStorage, life uint32, durable, written int64) *c
 		cut = freeze(st, snaps, j.Durable(), j.w.seq)
 	}
 	mu.Unlock()
+	if cut.written == j.w.seq && rnd.IntN(5) == 0 {
+		m.killedAt, m.killedDurable = j.Written(), j.Durable()
+		abandon(j)
+		return nil
+	}
 	if rnd.IntN(30) == 0 && cut.durable == j.Durable() {
 		m.check(j.Close(), "close")
 		cut = freeze(st, nil, j.Durable(), j.Written())
@@ -195,7 +206,7 @@ func snapshot(st *memStorage, snaps map[*memNode][][]byte) {
 func freeze(st *memStorage, snaps map[*memNode][][]byte, durable, written int64) *cutPoint {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	c := &cutPoint{durable: durable, written: written, boot: st.id.boot[0] + 1, dirs: map[string]bool{}}
+	c := &cutPoint{durable: durable, written: written, id: st.id, dirs: map[string]bool{}}
 	for d := range st.dirs {
 		c.dirs[d] = true
 	}
@@ -293,7 +304,12 @@ func (m *pageModel) prefix(c *cutPoint) uint64 {
 // materialise makes the storage that a machine would find.
 func (m *pageModel) materialise(c *cutPoint, states []sectorState, ops uint64) *memStorage {
 	st := newMemStorage()
-	st.id.boot[0] = c.boot
+	// The machine was started anew, or only the file system was mounted again.
+	if st.id = c.id; m.rnd == nil || m.rnd.IntN(3) > 0 {
+		st.id.boot[0]++
+	} else {
+		st.id.mount++
+	}
 	for d := range c.dirs {
 		st.dirs[d] = true
 	}

@@ -41,7 +41,7 @@ func TestTorture_PowerCut(t *testing.T) {
 		t.Run(fs.name, func(t *testing.T) {
 			t.Parallel()
 			d := newPowered(t, fs.kind, fs.options)
-			c := newCampaign(t, 6, 500)
+			c := newCampaign(t, 4, 500)
 			p := &powerCutter{campaign: c, rnd: c.rand(2), powered: d, page: newPage(t)}
 			d.mount(t)
 			for life := uint32(1); c.more(); life++ {

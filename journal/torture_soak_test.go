@@ -56,6 +56,7 @@ func (s *soak) run(total time.Duration) {
 	seen := newPage(s.t)
 	deadline := time.Now().Add(total)
 	every := max(total/400, 20*time.Millisecond)
+	pause := min(300*time.Millisecond, total/200) // a writer at ease, so that an hour does not fill the disk
 	var follower *exec.Cmd
 	var out bytes.Buffer
 	defer func() {
@@ -67,7 +68,7 @@ func (s *soak) run(total time.Duration) {
 	var followers usage
 	for life := uint32(1); time.Now().Before(deadline); life++ {
 		o := order{Dir: s.dir, Life: life, Seed: s.seed, Mode: int(life) % len(tortureModes), Large: killLarge,
-			SegmentBytes: []int64{64 << 10, 256 << 10, 1 << 20}[s.rnd.IntN(3)], Keep: 60_000, Pause: 20 * time.Millisecond, Chain: true, Soak: true}
+			SegmentBytes: []int64{64 << 10, 256 << 10, 1 << 20}[s.rnd.IntN(3)], Keep: 60_000, Pause: pause, Chain: true, Soak: true}
 		child, err := s.page.launch(o)
 		s.check(err, "start")
 		s.check(child.reach(phaseOpened), "life %d", life)
