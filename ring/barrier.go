@@ -45,11 +45,32 @@ func (b leastOf) Load() int64 {
 	return least
 }
 
-// upstream is the barrier of a consumer whose link may be exchanged. No exchange makes Load return
-// less than before: what a leaving consumer is replaced by is ahead of it.
+// upstream is the barrier of a consumer whose link may be exchanged.
+//
+// A consumer that leaves is replaced by what is ahead of it, and a late look at it does no harm. One
+// that is put in front (Ring.overtake) has to know when the last look that passes it by is over:
+//
+//	consumer                             joiner
+//	--------                             ------
+//	k = link                             link = the new one, with the newcomer
+//	hi = k's barrier                     newcomer's cursor = what is readable at its place
+//	if link == k: read up to hi
+//
+// If the consumer goes by the old link, it has found hi before the exchange, and the newcomer begins
+// behind hi. While the newcomer's cursor is still on its way, Load may return less than before.
 type upstream struct{ c *Consumer }
 
-func (u upstream) Load() int64 { return u.c.link.Load().barrier.Load() }
+func (u upstream) Load() int64 {
+	k := u.c.link.Load()
+	for {
+		hi := k.barrier.Load()
+		now := u.c.link.Load()
+		if now == k {
+			return hi
+		}
+		k = now
+	}
+}
 
 // markBarrier finds the ring's cursor for one consumer among the marks of many producers. It
 // never looks at the claim word, which the producers fight for, and goes on where it stopped.

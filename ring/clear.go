@@ -31,10 +31,10 @@ func hasPointers(t reflect.Type) bool {
 // that is nil, by setting them to T's zero value. Put it behind every other consumer, in the place
 // that gates the producers:
 //
-//	r.Consume("clear", ring.Clear[Order](nil), ring.ConsumerOptions{After: last})
+//	clear, err := r.Consume("clear", ring.Clear[Order](nil), ring.ConsumerOptions{After: last})
 //
-// A consumer that joins later must not stand beside it but before it: it would race with it for
-// slots. Aborted events are not cleared.
+// A consumer that joins later must not stand beside it, where it would race with it for slots, but
+// in front of it: name it in ConsumerOptions.Before. Aborted events are not cleared.
 func Clear[T any](clear func(*T)) Handler[T] {
 	return HandlerFunc[T](func(_ int64, span []T) error {
 		if clear == nil {

@@ -75,7 +75,7 @@ func (r *Ring[T]) addBeforeStart(name string, o ConsumerOptions) (*Consumer, err
 	if r.ended || r.seq.stopping() {
 		return nil, r.seq.stopError()
 	}
-	if o.From == 0 {
+	if o.From == 0 && len(o.Before) == 0 {
 		o.From = r.seq.first
 	}
 	return r.add(name, o)
@@ -84,20 +84,21 @@ func (r *Ring[T]) addBeforeStart(name string, o ConsumerOptions) (*Consumer, err
 // add puts a consumer into the graph, with its cursor before From, or where those that it comes
 // after are now. Because they exist already, there is no cycle. r.mu is held.
 func (r *Ring[T]) add(name string, o ConsumerOptions) (*Consumer, error) {
-	for _, c := range r.consumers {
-		if c.name == name {
-			return nil, optionError("Name", "there is a consumer %q already", name)
-		}
+	if err := r.unused(name); err != nil {
+		return nil, err
 	}
-	after := distinct(o.After)
-	for _, c := range after {
-		if c.left.Load() {
-			return nil, optionError("After", "consumer %q has left", c.name)
-		}
+	after, before := distinct(o.After), distinct(o.Before)
+	if err := inFront(after, before); err != nil {
+		return nil, err
 	}
 	c := &Consumer{seq: r.seq, name: name, gone: make(chan struct{})}
 	cursor := r.seq.reached(after)
 	switch {
+	case len(before) > 0 && !r.started: // what is published already is still to come
+		cursor = r.seq.first - 1
+		for _, d := range before {
+			cursor = max(cursor, d.cursor.Load())
+		}
 	case o.From == 0:
 	case o.From > cursor+1:
 		return nil, optionError("From", "%d is past %d, the next event there", o.From, cursor+1)
@@ -113,8 +114,68 @@ func (r *Ring[T]) add(name string, o ConsumerOptions) (*Consumer, error) {
 	c.leaveAt.Store(never)
 	c.gate.init(false)
 	c.link.Store(newLink(c, after))
-	r.consumers = append(r.consumers, c)
+	if len(before) == 0 {
+		r.consumers = append(r.consumers, c)
+		return c, nil
+	}
+	// Each after those that it comes after: the first of before is behind all of after.
+	at := slices.IndexFunc(r.consumers, func(d *Consumer) bool { return slices.Contains(before, d) })
+	r.consumers = slices.Insert(slices.Clone(r.consumers), at, c)
+	for _, d := range before {
+		ups := slices.DeleteFunc(slices.Clone(d.after()), func(up *Consumer) bool { return slices.Contains(after, up) })
+		d.link.Store(newLink(d, append(ups, c)))
+	}
+	if r.started {
+		r.overtake(c)
+	}
 	return c, nil
+}
+
+// unused checks that no consumer has the name. r.mu is held.
+func (r *Ring[T]) unused(name string) error {
+	for _, c := range r.consumers {
+		if c.name == name {
+			return optionError("Name", "there is a consumer %q already", name)
+		}
+	}
+	return nil
+}
+
+// inFront checks that a consumer can come after these and before those.
+func inFront(after, before []*Consumer) error {
+	for _, c := range after {
+		if c.left.Load() {
+			return optionError("After", "consumer %q has left", c.name)
+		}
+	}
+	for _, d := range before {
+		if d.left.Load() {
+			return optionError("Before", "consumer %q has left", d.name)
+		}
+		for _, c := range after {
+			if c == d || !c.reaches(d) {
+				return optionError("Before", "consumer %q does not come after %q", d.name, c.name)
+			}
+		}
+	}
+	return nil
+}
+
+// overtake moves c, which has just been put in front of others, past what they may be reading
+// already. r.mu is held.
+//
+// One of them may have loaded how far it may read by its old link, and not moved yet. Every load by
+// an old link was over before the links were exchanged (see upstream), so what it found was
+// published, and handled by those that c comes after, before we look here. And it holds back the
+// producers, so that nobody laps c meanwhile, wherever c's cursor is.
+func (r *Ring[T]) overtake(c *Consumer) {
+	for {
+		c.progress(max(c.cursor.Load(), r.seq.reached(c.after())))
+		// The ring's cursor is an old one if producers have lapped it while it was looked for.
+		if c.cursor.Load() >= r.seq.gatingSequence() {
+			return
+		}
+	}
 }
 
 // reached returns how far a consumer behind after, or at the head of the graph, could be.

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -17,6 +18,8 @@ import (
 type witness struct {
 	first, next int64
 	after       []*Consumer
+	before      []*witness
+	upto        atomic.Int64 // it has been given events up to this one
 	dawdles     bool
 }
 
@@ -39,6 +42,12 @@ func (w *witness) OnAbort(lo, hi int64) error {
 func (w *witness) check(first int64, span []int64) error {
 	if first != w.next {
 		return fmt.Errorf("got %d, not %d", first, w.next)
+	}
+	w.upto.Store(first + int64(len(span)) - 1)
+	for _, down := range w.before {
+		if upto := down.upto.Load(); upto >= first {
+			return fmt.Errorf("got %d when one that comes later had %d", first, upto)
+		}
 	}
 	for pass := range 2 {
 		for i, v := range span {
@@ -130,10 +139,19 @@ func TestLive_JoinAndLeaveUnderLoad(t *testing.T) {
 				for range rng.IntN(3) {
 					o.After = append(o.After, members[rng.IntN(len(members))].c)
 				}
-				if rng.IntN(3) == 0 {
+				var before []*witness
+				switch m := members[rng.IntN(len(members))]; rng.IntN(4) {
+				case 0, 1:
+					o.Before, o.After, before = []*Consumer{m.c}, nil, []*witness{m.w}
+					for _, up := range m.c.after() {
+						if rng.IntN(2) == 0 {
+							o.After = append(o.After, up)
+						}
+					}
+				case 2:
 					o.From = max(r.seq.first, r.seq.reached(o.After)-rng.Int64N(int64(slots)+2))
 				}
-				w := &witness{dawdles: rng.IntN(2) == 0, after: o.After}
+				w := &witness{dawdles: rng.IntN(2) == 0, after: o.After, before: before}
 				c, err := r.Join(ctx, fmt.Sprint(turn), w, o)
 				var g *GoneError
 				if o.From > 0 && errors.As(err, &g) {
@@ -527,4 +545,104 @@ func TestJoin_FromAHandlerThatHoldsTheSlot(t *testing.T) {
 	require.NoError(t, err)
 	require.ErrorIs(t, <-joined, ErrWouldDeadlock)
 	require.NoError(t, r.Close(ctx))
+}
+
+// TestBefore_ConsumersInFrontOfOthers puts consumers in front of one that clears the slots, before
+// Start and later, between two others and at the head.
+func TestBefore_ConsumersInFrontOfOthers(t *testing.T) {
+	both(t, func(t *testing.T, mk maker) {
+		ctx := within(t)
+		r := mk(Options{Slots: 8})
+		clearing, err := r.Consume("clear", Clear[int64](nil), ConsumerOptions{})
+		require.NoError(t, err)
+		publish(t, r, 3)
+		first := &witness{}
+		a, err := r.Consume("first", first, ConsumerOptions{Before: []*Consumer{clearing}})
+		require.NoError(t, err)
+		require.NoError(t, r.Start())
+		require.NoError(t, clearing.WaitFor(ctx, 3))
+
+		second := &witness{after: []*Consumer{a}}
+		b, err := r.Join(ctx, "second", second, ConsumerOptions{After: []*Consumer{a}, Before: []*Consumer{clearing}})
+		require.NoError(t, err)
+		p, err := r.JoinPoller(ctx, "poller", ConsumerOptions{Before: []*Consumer{b, clearing}})
+		require.NoError(t, err)
+		var names [][]string
+		for _, c := range r.Stats().Consumers {
+			names = append(names, append([]string{c.Name}, c.After...))
+		}
+		require.Equal(t, [][]string{{"first"}, {"poller"}, {"second", "first", "poller"}, {"clear", "second", "poller"}}, names)
+
+		publish(t, r, 8)
+		require.NoError(t, a.WaitFor(ctx, 11))
+		require.Equal(t, int64(3), b.Cursor(), "the poller has not moved")
+		require.Zero(t, r.Remaining())
+		for n := 0; n < 8; {
+			_, span, err := p.Poll(8)
+			require.NoError(t, err)
+			for _, v := range span {
+				n++
+				require.Equal(t, int64(3+n), v)
+			}
+		}
+		require.NoError(t, p.Leave())
+		publish(t, r, 2)
+		require.NoError(t, r.Close(ctx))
+		require.Equal(t, int64(1), first.first)
+		require.Equal(t, int64(14), first.next)
+		require.Equal(t, int64(4), second.first)
+		require.Equal(t, int64(14), second.next)
+		require.Equal(t, make([]int64, 8), r.slots)
+	})
+}
+
+func TestBefore_Errors(t *testing.T) {
+	r, err := New[int64](Options{})
+	require.NoError(t, err)
+	other, err := New[int64](Options{})
+	require.NoError(t, err)
+	h := HandlerFunc[int64](ignore)
+	stranger := mustConsume(t, other, "s", ignore, ConsumerOptions{})
+	a := mustConsume(t, r, "a", ignore, ConsumerOptions{})
+	b := mustConsume(t, r, "b", ignore, ConsumerOptions{After: []*Consumer{a}})
+	c := mustConsume(t, r, "c", ignore, ConsumerOptions{})
+	gone := mustConsume(t, r, "gone", ignore, ConsumerOptions{})
+	require.NoError(t, r.Start())
+	require.NoError(t, r.Leave(within(t), gone))
+	for reason, o := range map[string]ConsumerOptions{
+		"From: it cannot be chosen":               {Before: []*Consumer{b}, From: 1},
+		`Before: consumer "b" does not come`:      {Before: []*Consumer{b}, After: []*Consumer{c}},
+		`Before: consumer "a" does not come`:      {Before: []*Consumer{b, a}, After: []*Consumer{a}},
+		`Before: consumer "c" does not come`:      {Before: []*Consumer{c}, After: []*Consumer{b}},
+		`Before: consumer "gone" has left`:        {Before: []*Consumer{gone}},
+		`Before: consumer "s" belongs to another`: {Before: []*Consumer{stranger}},
+		"Before: entry 1 is nil":                  {Before: []*Consumer{b, nil}},
+	} {
+		_, err := r.Join(within(t), "x", h, o)
+		var f *OptionError
+		require.ErrorAs(t, err, &f, reason)
+		require.ErrorContains(t, err, reason)
+	}
+	require.NoError(t, r.Close(within(t)))
+	_, err = other.Share("s", func(*int64) uint64 { return 0 }, []Handler[int64]{h, h}, ConsumerOptions{Before: []*Consumer{stranger}})
+	require.NoError(t, err)
+	_ = mustConsume(t, other, "g/1", ignore, ConsumerOptions{})
+	links := stranger.after()
+	_, err = other.Share("g", func(*int64) uint64 { return 0 }, []Handler[int64]{h, h}, ConsumerOptions{Before: []*Consumer{stranger}})
+	require.ErrorContains(t, err, `"g/1"`)
+	require.Equal(t, links, stranger.after(), "nothing was changed")
+}
+
+type barrierFunc func() int64
+
+func (f barrierFunc) Load() int64 { return f() }
+
+// TestUpstream_LinkExchangedMeanwhile: what was found by an old link does not count.
+func TestUpstream_LinkExchangedMeanwhile(t *testing.T) {
+	c := &Consumer{}
+	c.link.Store(&link{barrier: barrierFunc(func() int64 {
+		c.link.Store(&link{barrier: barrierFunc(func() int64 { return 5 })})
+		return 9
+	})})
+	require.Equal(t, int64(5), upstream{c}.Load())
 }

@@ -87,6 +87,10 @@ type ConsumerOptions struct {
 	// After names the consumers of the same ring that must have handled an event before this one
 	// sees it. None: it sees an event as soon as it is published.
 	After []*Consumer
+	// Before names the consumers that see an event only after this one has handled it: it is put in
+	// front of them, and they wait for it from now on. Each of After must come before each of them
+	// already, and From must be 0. The first event is one that none of them has seen.
+	Before []*Consumer
 	// Wait is how it waits for events. Default: Options.Wait.
 	Wait WaitStrategy
 	// MaxBatch is the largest number of events in one span, >= 0; a consumer's progress becomes
@@ -104,13 +108,20 @@ type ConsumerOptions struct {
 
 func (o ConsumerOptions) validate(s *sequencer) error {
 	var faults []error
-	for i, c := range o.After {
-		switch {
-		case c == nil:
-			faults = append(faults, optionError("After", "entry %d is nil", i))
-		case c.seq != s:
-			faults = append(faults, optionError("After", "consumer %q belongs to another ring", c.name))
+	others := func(field string, list []*Consumer) {
+		for i, c := range list {
+			switch {
+			case c == nil:
+				faults = append(faults, optionError(field, "entry %d is nil", i))
+			case c.seq != s:
+				faults = append(faults, optionError(field, "consumer %q belongs to another ring", c.name))
+			}
 		}
+	}
+	others("After", o.After)
+	others("Before", o.Before)
+	if len(o.Before) > 0 && o.From != 0 {
+		faults = append(faults, optionError("From", "it cannot be chosen for a consumer with Before"))
 	}
 	if o.MaxBatch < 0 {
 		faults = append(faults, optionError("MaxBatch", "%d is negative", o.MaxBatch))

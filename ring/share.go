@@ -87,11 +87,14 @@ func (r *Ring[T]) Share(name string, key func(*T) uint64, handlers []Handler[T],
 	defer r.mu.Unlock()
 	first := &epoch{}
 	first.from.Store(r.seq.first)
-	consumers, loops := r.consumers, r.loops
+	for i := range handlers { // all or none: what else is wrong shows with the first
+		if err := r.unused(fmt.Sprint(name, "/", i)); err != nil {
+			return nil, err
+		}
+	}
 	for i, h := range handlers {
 		c, err := r.addBeforeStart(fmt.Sprint(name, "/", i), o)
 		if err != nil {
-			r.consumers, r.loops = consumers, loops // all or none
 			return nil, err
 		}
 		ln := &lane[T]{shared: g, index: i, handler: h}
