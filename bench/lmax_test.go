@@ -218,6 +218,21 @@ func runWith[E words](b *testing.B, sc scenario[E], wait ring.WaitStrategy) {
 // publishWords publishes n events from number first on in batches, the last as large as what is left.
 func publishWords[E words](r *ring.Ring[E], first, n, batch int) error {
 	number := uint64(first)
+	if batch == 1 {
+		p := r.Producer()
+		for range n {
+			seq, err := p.Next()
+			if err != nil {
+				return err
+			}
+			var e E
+			e[0] = number
+			*p.Slot(seq) = e
+			p.Publish(seq, seq)
+			number++
+		}
+		return nil
+	}
 	for left := n; left > 0; left -= batch {
 		size := min(batch, left)
 		hi, err := r.Claim(size)
@@ -257,12 +272,13 @@ func BenchmarkOneToOneRaw(b *testing.B) {
 	}
 	b.ReportAllocs()
 	b.ResetTimer()
+	p := r.Producer()
 	for range b.N {
-		seq, err := r.Claim(1)
+		seq, err := p.Next()
 		if err != nil {
 			b.Fatal(err)
 		}
-		r.Publish(seq, seq)
+		p.Publish(seq, seq)
 	}
 	if err := r.Close(context.Background()); err != nil {
 		b.Fatal(err)

@@ -84,14 +84,15 @@ func benchRing(b *testing.B, o Options, producers, batch int, graph func(add fun
 func produce(b *testing.B, r *Ring[int64], count, batch int) {
 	single := !r.seq.multi
 	if batch == 1 && single {
+		p := r.Producer()
 		for range count {
-			s, err := r.Claim(1)
+			s, err := p.Next()
 			if err != nil {
 				b.Error(err)
 				return
 			}
-			*r.Slot(s) = s
-			r.Publish(s, s)
+			*p.Slot(s) = s
+			p.Publish(s, s)
 		}
 		return
 	}
@@ -176,6 +177,25 @@ func BenchmarkClaimPublish(b *testing.B) {
 				}
 				*r.Slot(s) = s
 				r.Publish(s, s)
+			}
+		})
+		b.Run("producers="+p.String()+"/by=Producer", func(b *testing.B) {
+			r, err := New[int64](Options{Producers: p, Slots: 1 << 10})
+			if err != nil {
+				b.Fatal(err)
+			}
+			c, one := consumerForTest(r), r.Producer()
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				if i&511 == 0 {
+					c.cursor.Store(r.seq.claimed())
+				}
+				s, err := one.Next()
+				if err != nil {
+					b.Fatal(err)
+				}
+				*one.Slot(s) = s
+				one.Publish(s, s)
 			}
 		})
 	}

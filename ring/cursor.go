@@ -8,5 +8,8 @@ import "github.com/smartystreets-prototypes/go-disruptor"
 // explorer sees.
 type cursor = disruptor.Cursor
 
+// exploring is set by the tag headrace_explore.
+const exploring = false
+
 // plainCursor returns what go-disruptor's Reader and a store without a fence need.
 func plainCursor(c *cursor) *disruptor.Cursor { return c }

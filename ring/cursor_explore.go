@@ -10,6 +10,8 @@ import (
 
 type cursor struct{ hidden disruptor.Cursor }
 
+const exploring = true
+
 func plainCursor(c *cursor) *disruptor.Cursor { return &c.hidden }
 
 func (c *cursor) Load() int64   { return atomic.LoadInt64(&c.hidden[0]) }

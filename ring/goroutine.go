@@ -3,27 +3,31 @@ package ring
 import (
 	"bytes"
 	"runtime"
-	"strconv"
+	"sync"
 )
+
+// headers are what stack traces begin with; a buffer of the caller's would escape.
+var headers = sync.Pool{New: func() any { return new([64]byte) }}
 
 // goroutineID returns the caller's goroutine id, 0 if it cannot be told. It takes about a
 // microsecond and serves only to notice, before a goroutine blocks, that it is a handler which
 // would wait for itself. Go shows the id nowhere but in a stack trace, "goroutine 18 [running]:".
 func goroutineID() int64 {
-	var buf [64]byte
-	head := buf[:runtime.Stack(buf[:], false)]
-	head, ok := bytes.CutPrefix(head, []byte("goroutine "))
-	if !ok {
-		return 0
+	buf := headers.Get().(*[64]byte)
+	defer headers.Put(buf)
+	head, ok := bytes.CutPrefix(buf[:runtime.Stack(buf[:], false)], []byte("goroutine "))
+	id := int64(0)
+	for i, c := range head {
+		switch {
+		case c >= '0' && c <= '9':
+			id = 10*id + int64(c-'0')
+		case c == ' ' && i > 0 && ok:
+			return id
+		default:
+			return 0
+		}
 	}
-	if i := bytes.IndexByte(head, ' '); i >= 0 {
-		head = head[:i]
-	}
-	id, err := strconv.ParseInt(string(head), 10, 64)
-	if err != nil {
-		return 0
-	}
-	return id
+	return 0
 }
 
 // current returns the consumer on whose goroutine the caller runs, else nil.

@@ -445,7 +445,7 @@ func TestJoin_ClaimUnderTheOldSet_IsSeen(t *testing.T) {
 			if r.seq.multi {
 				r.seq.shared.word.Store(10)
 			} else {
-				r.seq.single.claimed = 10
+				r.seq.single.claimed, r.seq.single.ceiling = 10, 10
 			}
 			err = r.settle(ctx, n, from, outdated)
 			if from == 0 {

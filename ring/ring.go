@@ -3,6 +3,7 @@ package ring
 import (
 	"context"
 	"reflect"
+	native "sync/atomic" // see Producer
 	"unsafe"
 
 	"github.com/headrace/headrace/internal/block"
@@ -15,7 +16,9 @@ import (
 type Ring[T any] struct {
 	slots    []T
 	seq      *sequencer
-	pointers bool // in T
+	cursor   *int64 // the sequencer's if it is quick, else nil
+	armed    *int64 // the sequencer's
+	pointers bool   // in T
 
 	onError func(*ConsumerError)
 	done    chan struct{} // closed when no consumer runs any more
@@ -50,7 +53,11 @@ func newRing[T any](o Options, plain bool) (*Ring[T], error) {
 		done:     make(chan struct{}),
 		outdated: o.FirstSequence - 1, // nobody laps it before Start
 	}
-	r.seq.init(o, plain)
+	r.seq.init(o, plain, unsafe.Pointer(unsafe.SliceData(r.slots)), unsafe.Sizeof(zero))
+	r.armed = r.seq.armed
+	if r.seq.quick && !exploring {
+		r.cursor = &plainCursor(&r.seq.cursor)[0]
+	}
 	return r, nil
 }
 
@@ -104,7 +111,12 @@ func (r *Ring[T]) Publish(lo, hi int64) {
 	if debugging {
 		r.seq.check(lo, hi)
 	}
-	r.seq.publish(lo, hi)
+	if r.cursor != nil {
+		*r.cursor = hi // cpu.StoreRelease
+	}
+	if native.LoadInt64(r.armed) <= hi {
+		r.seq.publish(lo, hi)
+	}
 }
 
 // Slots returns the number of slots.

@@ -2,19 +2,22 @@ package ring
 
 import (
 	"context"
+	"math"
 	"math/bits"
+	"unsafe"
 
 	"github.com/headrace/headrace/internal/atomic"
 	"github.com/headrace/headrace/internal/block"
 	"github.com/headrace/headrace/internal/cpu"
 )
 
-// Bits of sequencer.state. All but stateRegate are only ever set.
+// Bits of sequencer.state. All but stateRegate are only ever set. Each is more than a ring has slots,
+// so that less any of them, a sequence that may be claimed is below those that are: see lead.Next.
 const (
-	stateClosed  = 1 << iota // no claim may succeed any more
-	stateSettled             // and none that sequencer.claimed does not show
-	stateHalted              // consumers stop, whatever remains
-	stateRegate              // the single producer has to look at gating again; it clears the bit
+	stateClosed  int64 = 1 << (40 + iota) // no claim may succeed any more
+	stateSettled                          // and none that sequencer.claimed does not show
+	stateHalted                           // consumers stop, whatever remains
+	stateRegate                           // the single producer has to look at gating again; it clears the bit
 
 	stateStopped = stateClosed | stateSettled | stateHalted
 )
@@ -35,8 +38,14 @@ type sequencer struct {
 	marks []int32 // multi: the lap that a slot was published in last
 	wait  WaitStrategy
 
+	base      unsafe.Pointer // of the slots
+	slotBytes int64
+	stretch   int64 // single: events that are claimed between two prefetches
+
+	armed *int64 // published.wakeAt where quick, slow.armed elsewhere
+
 	// Seldom written.
-	state     atomic.Uint32
+	state     atomic.Int64
 	gating    atomic.Pointer[gatingSet]   // nil before Start
 	everybody atomic.Pointer[[]*Consumer] // all consumers; nil before Start
 	failed    atomic.Pointer[failure]
@@ -60,7 +69,20 @@ type sequencer struct {
 	_      cpu.Pad
 }
 
-func (s *sequencer) init(o Options, plain bool) {
+// slow sends every claim and publish that compares with it to where more than a plain store is done.
+var slow struct {
+	_            cpu.Pad
+	armed, state int64
+	_            cpu.Pad
+}
+
+func init() {
+	slow.armed, slow.state = math.MinInt64, stateStopped
+}
+
+func (s *sequencer) init(o Options, plain bool, base unsafe.Pointer, slotBytes uintptr) {
+	s.base, s.slotBytes = base, int64(slotBytes)
+	s.stretch = max(1, stretchBytes/max(s.slotBytes, 1))
 	s.first = o.FirstSequence
 	s.slots = int64(o.Slots)
 	s.multi = o.Producers == MultiProducer
@@ -70,6 +92,10 @@ func (s *sequencer) init(o Options, plain bool) {
 	s.wait = o.Wait
 	s.published.init(plain)
 	s.changed.init(false)
+	s.armed = &slow.armed
+	if s.quick && !exploring {
+		s.armed = word(&s.published.wakeAt)
+	}
 	s.cursor.Store(s.first - 1)
 	s.debug.init(s)
 	if s.multi {
@@ -78,6 +104,9 @@ func (s *sequencer) init(o Options, plain bool) {
 		s.initSingle()
 	}
 }
+
+// word is what v wraps: the compiler inlines less where atomic.Int64 is used.
+func word(v *atomic.Int64) *int64 { return (*int64)(unsafe.Pointer(v)) }
 
 // claimWait claims like claim and blocks while the ring is full.
 func (s *sequencer) claimWait(ctx context.Context, n int) (int64, error) {
@@ -194,15 +223,25 @@ func (s *sequencer) tryClaim(n int) (int64, error) {
 }
 
 // claimed returns the last sequence handed out. The single producer may show one that it is about
-// to take back, but after fence only once.
+// to take back, but after fence only once, and never one that there is no room for. claimed comes
+// before ceiling here, and behind it where they are stored.
 func (s *sequencer) claimed() int64 {
 	if s.multi {
 		return s.shared.word.Load() &^ closedBit
 	}
-	return atomic.LoadInt64(&s.single.claimed)
+	claimed := atomic.LoadInt64(&s.single.claimed)
+	return min(claimed, atomic.LoadInt64(&s.single.ceiling))
 }
 
-// publish makes [lo, hi] readable.
+// prefetch fetches the slots of [lo, lo+n), up to where the ring wraps, for whoever will write them.
+func (s *sequencer) prefetch(lo, n int64) {
+	at := lo & (s.slots - 1)
+	n = min(n, s.slots-at)
+	cpu.PrefetchWrite(unsafe.Add(s.base, at*s.slotBytes), n*s.slotBytes)
+}
+
+// publish makes [lo, hi] readable. If the sequencer is quick the store has been made already, and once
+// more does no harm.
 func (s *sequencer) publish(lo, hi int64) {
 	if s.quick {
 		cpu.StoreRelease(&plainCursor(&s.cursor)[0], hi)

@@ -7,12 +7,12 @@ import (
 	"github.com/headrace/headrace/internal/cpu"
 )
 
-// singleState belongs to the one producer; others only load claimed.
+// singleState belongs to the one producer; others only load claimed and ceiling.
 //
-// No consumer still needs a slot that [claimed+1, ceiling] reuse. limit is how far claim may go by
-// itself: the same as ceiling where a claim is a store without a fence, and claimed
-// otherwise, which leaves every claim to the slow path: with fenced stores, with many producers,
-// and once the ring is closed.
+// No consumer still needs a slot that [claimed+1, ceiling] reuse. limit is how far a claim may go
+// by itself: to the end of a stretch of slots that are fetched ahead, ceiling at most, where a claim
+// is a store without a fence; otherwise claimed, which leaves every claim to the slow path: with
+// fenced stores, with many producers, and once the ring is closed.
 //
 // For the single producer claim touches no cache line that another goroutine writes, except
 // that of state, which nobody writes while the ring runs. Its store of claimed and load of state
@@ -31,6 +31,12 @@ import (
 // nobody takes it for the end, and the producer wakes everybody once it is right. Where there is
 // no membarrier the store is atomic, which on this side too is a full fence.
 //
+// A Producer stores claimed before it has looked whether there is room, because one comparison is
+// then enough for room and state together. What it takes back for want of room is above ceiling, and
+// whoever reads both takes the lesser: see sequencer.claimed. A claim that holds is never above
+// ceiling, which is stored before it, and lowered only to what is claimed. So what others see is as
+// if room came first.
+//
 // A consumer that joins uses the same pair, because the ceiling that the producer keeps does not
 // know it:
 //
@@ -47,43 +53,59 @@ import (
 // bit, takes the claim back and gates on the newcomer, for the new set was stored before the bit.
 // Nobody waits: an idle producer leaves the bit set until it claims next.
 type singleState struct {
-	claimed int64
-	limit   int64
+	lead
 	ceiling int64
 }
 
+// stretchBytes is how many bytes of slots are fetched at once for the producer, a stretch ahead of
+// where it writes. A store to a line that a consumer has read waits until the line is taken back,
+// and every later store behind it: fetched side by side the lines wait for one another no more.
+// Of 512, 1,024 and 4,096 the first was best.
+const stretchBytes = 512
+
 func (s *sequencer) initSingle() {
+	s.single.lead = lead{seq: s, state: word(&s.state), cursor: &plainCursor(&s.cursor)[0], armed: s.armed}
 	s.single.claimed = s.first - 1
 	s.setCeiling(s.first - 1 + s.slots)
 }
 
+// setCeiling never goes below what is claimed: a newcomer may be too late for what it asked for.
 func (s *sequencer) setCeiling(seq int64) {
-	s.single.ceiling = seq
-	s.single.limit = cpu.LoadOwn(&s.single.claimed)
-	if s.quick {
-		s.single.limit = seq
+	cpu.StoreRelease(&s.single.ceiling, max(seq, cpu.LoadOwn(&s.single.claimed)))
+	s.setLimit()
+}
+
+// setLimit lets claims go on by themselves up to the end of the next stretch, and has the stretch
+// behind that fetched.
+func (s *sequencer) setLimit() {
+	p := &s.single
+	if !s.quick {
+		p.limit = cpu.LoadOwn(&p.claimed)
+		return
+	}
+	p.limit = min(p.ceiling, cpu.LoadOwn(&p.claimed)+s.stretch)
+	if ahead := min(p.ceiling-p.limit, s.stretch); ahead > 0 {
+		s.prefetch(p.limit+1, ahead)
 	}
 }
 
-// claim claims n slots and blocks while the ring is full. With the common case in front and
-// nothing else, it is one call that the caller's Ring.Claim is inlined into.
+// claim claims n slots and blocks while the ring is full.
 func (s *sequencer) claim(n int) (int64, error) {
 	p := &s.single
-	claimed := cpu.LoadOwn(&p.claimed)
-	if uint64(n-1) >= uint64(p.limit-claimed) { // n < 1, too many, or not for us
-		return s.claimWait(context.Background(), n)
+	if uint64(n-1) < uint64(p.limit-cpu.LoadOwn(&p.claimed)) { // else n < 1, too many, or not for us
+		hi := cpu.LoadOwn(&p.claimed) + int64(n)
+		cpu.StoreRelease(&p.claimed, hi)
+		if s.state.Load() == 0 {
+			return hi, nil
+		}
+		if err := s.takeBack(hi - int64(n)); err != nil {
+			return 0, err
+		}
 	}
-	hi := claimed + int64(n)
-	cpu.StoreRelease(&p.claimed, hi)
-	if s.state.Load() != 0 {
-		return s.claimAgain(hi-int64(n), n)
-	}
-	return hi, nil
-}
-
-func (s *sequencer) claimAgain(claimed int64, n int) (int64, error) {
-	if err := s.takeBack(claimed); err != nil {
-		return 0, err
+	if n > 0 && int64(n) <= s.slots {
+		if hi, err := s.tryClaim(n); err != ErrFull {
+			return hi, err
+		}
 	}
 	return s.claimWait(context.Background(), n)
 }
@@ -103,11 +125,13 @@ func (s *sequencer) tryClaimSingle(n int64) (int64, error) {
 			}
 		}
 		hi := cpu.LoadOwn(&p.claimed) + n
-		atomic.StoreInt64(&p.claimed, hi)
+		if s.quick {
+			cpu.StoreRelease(&p.claimed, hi)
+		} else {
+			atomic.StoreInt64(&p.claimed, hi)
+		}
 		if s.state.Load() == 0 {
-			if !s.quick {
-				p.limit = hi
-			}
+			s.setLimit()
 			return hi, nil
 		}
 		if err := s.takeBack(hi - n); err != nil {
@@ -121,12 +145,13 @@ func (s *sequencer) tryClaimSingle(n int64) (int64, error) {
 // joining, it voids the ceiling, and the claim may be tried again.
 func (s *sequencer) takeBack(claimed int64) error {
 	p := &s.single
-	p.limit, p.ceiling = claimed, claimed
+	p.limit = claimed
+	cpu.StoreRelease(&p.ceiling, claimed)
 	wrong := cpu.LoadOwn(&p.claimed) != claimed
 	if wrong {
 		atomic.StoreInt64(&p.claimed, claimed)
 	}
-	// Behind the store: a closer that this load does not see yet will see claimed as it is now.
+	// Behind the stores: a closer that this load does not see yet will see claimed as it is now.
 	if s.stopping() {
 		if wrong {
 			s.wakeEverybody()
@@ -134,6 +159,6 @@ func (s *sequencer) takeBack(claimed int64) error {
 		return s.stopError()
 	}
 	// Before gating is loaded: a set that is stored after it comes with the bit set again.
-	s.state.And(^uint32(stateRegate))
+	s.state.And(^stateRegate)
 	return nil
 }

@@ -75,6 +75,21 @@ func headraceFlow[E words](newFlow func() flow[E], slots int, wait ring.WaitStra
 // publishWords publishes n events from number first on, batch at a time.
 func publishWords[E words](r *ring.Ring[E], first, n, batch int) error {
 	number := uint64(first)
+	if batch == 1 {
+		p := r.Producer()
+		for range n {
+			seq, err := p.Next()
+			if err != nil {
+				return err
+			}
+			var e E
+			e[0] = number
+			*p.Slot(seq) = e
+			p.Publish(seq, seq)
+			number++
+		}
+		return nil
+	}
 	for left := n; left > 0; left -= batch {
 		hi, err := r.Claim(batch)
 		if err != nil {
@@ -116,12 +131,13 @@ func headraceRaw(wait ring.WaitStrategy) func(Work) (Result, error) {
 			return Result{}, err
 		}
 		start := time.Now()
+		p := r.Producer()
 		for range w.Events {
-			seq, err := r.Claim(1)
+			seq, err := p.Next()
 			if err != nil {
 				return Result{}, err
 			}
-			r.Publish(seq, seq)
+			p.Publish(seq, seq)
 		}
 		select {
 		case <-done:

@@ -67,10 +67,11 @@ func headracePingPong(wait ring.WaitStrategy) func(Work, *meter) (Result, error)
 		}
 		defer pong.Halt()
 		p := newPinger(w, m)
-		p.send = func(i uint64) error { return publishValue(ping, i) }
+		there, back := ping.Producer(), pong.Producer()
+		p.send = func(i uint64) error { return publishValue(there, i) }
 		_, err = ping.Consume("ponger", ring.HandlerFunc[uint64](func(_ int64, span []uint64) error {
 			for _, i := range span {
-				if err := publishValue(pong, i); err != nil {
+				if err := publishValue(back, i); err != nil {
 					return err
 				}
 			}
@@ -117,13 +118,13 @@ func headracePingPong(wait ring.WaitStrategy) func(Work, *meter) (Result, error)
 	}
 }
 
-func publishValue(r *ring.Ring[uint64], v uint64) error {
-	seq, err := r.Claim(1)
+func publishValue(p *ring.Producer[uint64], v uint64) error {
+	seq, err := p.Next()
 	if err != nil {
 		return err
 	}
-	*r.Slot(seq) = v
-	r.Publish(seq, seq)
+	*p.Slot(seq) = v
+	p.Publish(seq, seq)
 	return nil
 }
 

@@ -76,13 +76,14 @@ func headraceRingWait(w Work, m *meter, wait ring.WaitStrategy) (Result, error) 
 }
 
 func publishOnes(r *ring.Ring[uint64], events int) error {
+	p := r.Producer()
 	for range events {
-		seq, err := r.Claim(1)
+		seq, err := p.Next()
 		if err != nil {
 			return err
 		}
-		*r.Slot(seq) = uint64(seq)
-		r.Publish(seq, seq)
+		*p.Slot(seq) = uint64(seq)
+		p.Publish(seq, seq)
 	}
 	return nil
 }

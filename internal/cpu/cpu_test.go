@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"math"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -30,6 +31,14 @@ func TestPad_SeparatesFields(t *testing.T) {
 		b int64
 	}
 	require.GreaterOrEqual(t, unsafe.Offsetof(v.b)-unsafe.Offsetof(v.a), uintptr(LineBytes))
+}
+
+func TestPrefetchWrite_ChangesNothing(t *testing.T) {
+	words := [64]int64{0: 1, 63: 2}
+	for _, n := range []int64{math.MinInt64, -1, 0, 1, 64, 8 * 64, 1 << 12} {
+		PrefetchWrite(unsafe.Pointer(&words[1]), n) // past the end too
+	}
+	require.Equal(t, [64]int64{0: 1, 63: 2}, words)
 }
 
 func TestStoreRelease_StoresEveryBitAndNothingElse(t *testing.T) {

@@ -1,0 +1,8 @@
+//go:build !amd64 && !arm64
+
+package cpu
+
+import "unsafe"
+
+// PrefetchWrite does nothing on this platform.
+func PrefetchWrite(unsafe.Pointer, int64) {}
