@@ -63,6 +63,7 @@ func (e *Engine) close(ctx context.Context) error {
 	}
 	e.cancel()
 	<-e.fed
+	<-e.ticked
 	if err := e.awaitStop(); err != nil {
 		return errors.Join(append(errs, err)...) // the journal may be in use: it stays open
 	}
@@ -151,7 +152,7 @@ func (e *Engine) awaitFollowers(ctx context.Context) error {
 // markProgress notes in the log that no answer is missing, so that a handler which answers more
 // types in its next version does not answer the past.
 func (e *Engine) markProgress() error {
-	now := time.Now().UnixNano()
+	now := e.now()
 	var ids []uint64
 	for _, p := range e.topology.reacting() {
 		for _, id := range p.lane.HandlerIDs() {

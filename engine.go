@@ -32,6 +32,8 @@ type Engine struct {
 	overflow *handlers.Overflow
 	feedback *handlers.Feedback
 	dedup    *handlers.Dedup
+	timers   *handlers.Timers
+	clock    Clock // nil = the system's, without a detour
 	log      *slog.Logger
 
 	journaler *ring.Consumer
@@ -42,6 +44,8 @@ type Engine struct {
 	ctx      context.Context // ends when the engine halts or has closed
 	cancel   context.CancelFunc
 	fed      chan struct{} // closed when the feedback goroutine has ended
+	ticker   *Producer     // publishes ticks
+	ticked   chan struct{} // closed when the clock's goroutine has ended
 	closing  atomic.Bool   // producers outside are refused
 	closed   atomic.Bool   // Close was called
 	done     chan struct{} // closed when Close has finished
@@ -83,7 +87,10 @@ func Open(dir string, t *Topology, o Options) (*Engine, error) {
 		waits:     map[string]*ring.Consumer{},
 		producers: map[string]*Producer{},
 		following: map[string]bool{},
-		done:      make(chan struct{}), halted: make(chan struct{}), fed: make(chan struct{}),
+		done:      make(chan struct{}), halted: make(chan struct{}), fed: make(chan struct{}), ticked: make(chan struct{}),
+	}
+	if _, system := o.Clock.(systemClock); !system {
+		e.clock = o.Clock
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.followCtx, e.dropFollowers = context.WithCancel(context.Background())
@@ -105,7 +112,7 @@ func (e *Engine) start() error {
 		return err
 	}
 	err = e.topology.bind(handlers.Binding{
-		Context: e.ctx, Types: e.types, Watermarks: h.marks(e.topology),
+		Context: e.ctx, Types: e.types, Watermarks: h.marks(e.topology), Timers: e.timers != nil,
 		Limits: handlers.Limits{
 			EventBytes:  e.maxBody(),
 			BatchEvents: e.maxBatchEvents(),
@@ -129,6 +136,11 @@ func (e *Engine) start() error {
 		return err
 	}
 	go e.watch()
+	if e.ticker = newProducer(e, systemProducer); e.timers != nil {
+		go e.runClock()
+	} else {
+		close(e.ticked)
+	}
 	go func() {
 		defer close(e.fed)
 		if err := e.feedback.Run(e.ctx); err != nil {
@@ -156,7 +168,8 @@ func (e *Engine) recover() (*history, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.last, h.acceptLost = e.journal.Written(), e.options.AcceptLost
+	e.timers = e.topology.timers
+	h.last, h.now, h.acceptLost = e.journal.Written(), e.now, e.options.AcceptLost
 	r, err := e.journal.NewReader(0, journal.ReaderOptions{Internal: true})
 	if err != nil {
 		return nil, err
@@ -191,7 +204,7 @@ func (e *Engine) build(h *history) error {
 	for _, p := range e.topology.lanes {
 		durable = durable || p.options.Behind == Durable
 	}
-	jo := handlers.JournalerOptions{LastTime: h.lastTime}
+	jo := handlers.JournalerOptions{LastTime: h.lastTime, Now: e.now}
 	if durable && o.Journal.Durability != journal.None() {
 		jo.SyncBacklog = int64(o.Slots / 2)
 	}
@@ -208,7 +221,7 @@ func (e *Engine) build(h *history) error {
 		behind[Durable] = []*ring.Consumer{s}
 	}
 	for _, p := range e.topology.lanes {
-		if p.projector == nil && len(p.lane.HandlerIDs()) == 0 {
+		if p.projector == nil && p.lane.Empty() {
 			continue // nobody registered: the lane costs nothing
 		}
 		batch := p.options.MaxBatch

@@ -54,6 +54,9 @@ type Options struct {
 	// producers wait. What handlers emit counts, and does not wait. At least 64 KiB. Default 64 MiB.
 	OverflowBytes int64
 
+	// Clock is where the time comes from. Default the system's.
+	Clock Clock
+
 	// OnError is told once why the engine halted, on a goroutine of its own. Publish, the waits,
 	// Err and Close tell it too. Default none.
 	OnError func(error)
@@ -82,6 +85,9 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.FeedbackBytes, defaultFeedbackBytes)
 	setDefault(&o.OverflowBytes, defaultOverflowBytes)
 	setDefault(&o.CascadeDepth, defaultCascadeDepth)
+	if o.Clock == nil {
+		o.Clock = systemClock{}
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -50,16 +50,20 @@ func (e *Engine) Producer(name string) (*Producer, error) {
 	defer e.mu.Unlock()
 	p, ok := e.producers[name]
 	if !ok {
-		p = &Producer{engine: e, name: name, left: make(chan struct{}, 1)}
+		p = newProducer(e, name)
 		e.producers[name] = p
 	}
 	return p, nil
 }
 
+func newProducer(e *Engine, name string) *Producer {
+	return &Producer{engine: e, name: name, left: make(chan struct{}, 1)}
+}
+
 // fenceProducers waits until no Publish is under way that began before closing was set.
 func (e *Engine) fenceProducers(ctx context.Context) error {
 	e.mu.Lock()
-	all := make([]*Producer, 0, len(e.producers))
+	all := append(make([]*Producer, 0, len(e.producers)+1), e.ticker)
 	for _, p := range e.producers {
 		all = append(all, p)
 	}
@@ -126,11 +130,24 @@ func Publish[T any](ctx context.Context, p *Producer, v T, m Meta) (int64, error
 	if err := bound.Owned(); err != nil {
 		return 0, err
 	}
+	return publishChecked(ctx, p, bound, codec, &v, &m)
+}
+
+// publishSystem publishes one of the engine's own events.
+func publishSystem[T any](ctx context.Context, p *Producer, v T, m Meta) (int64, error) {
+	bound, codec, err := handlers.Lookup[T](p.engine.types)
+	if err != nil {
+		return 0, err
+	}
+	return publishChecked(ctx, p, bound, codec, &v, &m)
+}
+
+func publishChecked[T any](ctx context.Context, p *Producer, bound *handlers.Bound, codec *event.Type[T], v *T, m *Meta) (int64, error) {
 	if err := p.admit(ctx); err != nil {
 		return 0, err
 	}
 	if m.ID.IsZero() {
-		return publish(ctx, p, bound, codec, &v, &m)
+		return publish(ctx, p, bound, codec, v, m)
 	}
 	seq, fresh, err := p.engine.dedup.Begin(ctx, m.ID, bound.ID)
 	if err != nil || !fresh {
@@ -142,7 +159,7 @@ func Publish[T any](ctx context.Context, p *Producer, v T, m Meta) (int64, error
 			p.engine.dedup.Cancel(m.ID)
 		}
 	}()
-	if seq, err = publish(ctx, p, bound, codec, &v, &m); err != nil {
+	if seq, err = publish(ctx, p, bound, codec, v, m); err != nil {
 		return 0, err
 	}
 	done = true
@@ -252,7 +269,7 @@ func (p *Producer) begin(s *handlers.Slot, bound *handlers.Bound, m *Meta, kind 
 	if h.Kind == 0 {
 		h.Kind = kind
 	}
-	now := time.Now().UnixNano()
+	now := p.engine.now()
 	if h.Time = now; !m.Time.IsZero() {
 		if h.Time = m.Time.UnixNano(); !time.Unix(0, h.Time).Equal(m.Time) {
 			return nil, &event.FieldError{Field: "Time", Reason: "outside the years 1678 to 2261", Err: event.ErrHeader}

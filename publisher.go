@@ -66,6 +66,9 @@ func (p *Producer) lookupAll(messages []Message) ([]*handlers.Bound, error) {
 	bounds := make([]*handlers.Bound, len(messages))
 	for i, m := range messages {
 		b, err := handlers.LookupValue(p.engine.types, m.Value)
+		if err == nil {
+			err = b.Owned()
+		}
 		if err != nil {
 			return nil, inBatch(messages, i, err)
 		}

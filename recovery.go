@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"time"
 
 	"github.com/headrace/headrace/event"
 	"github.com/headrace/headrace/handlers"
@@ -26,9 +25,10 @@ type history struct {
 	acceptLost bool             // lost records count as voids
 	lost       int64            // how many there are
 	firstLost  int64
-	last       int64 // highest sequence
-	lastTime   int64 // time of its record
-	events     int64 // records that carry an event
+	last       int64        // highest sequence
+	lastTime   int64        // time of its record
+	events     int64        // records that carry an event
+	now        func() int64 // the engine's clock
 }
 
 func newHistory(dedup *handlers.Dedup) (*history, error) {
@@ -121,7 +121,7 @@ func (h *history) marks(t *Topology) map[string]int64 {
 
 // introduce appends a system event for every type and handler that the log does not know yet.
 func (h *history) introduce(j *journal.Journal, t *Topology) error {
-	now := max(time.Now().UnixNano(), h.lastTime)
+	now := max(h.now(), h.lastTime)
 	var entries []journal.Entry
 	add := func(id uint16, v any) error {
 		body, err := systemBody(v, now)
@@ -140,6 +140,9 @@ func (h *history) introduce(j *journal.Journal, t *Topology) error {
 	end := h.last
 	for _, p := range t.reacting() {
 		for _, id := range p.lane.HandlerIDs() {
+			if id == handlers.TimersHandler {
+				continue // part of every log, from its start
+			}
 			if _, known := h.handlers[id]; known {
 				continue
 			}
@@ -167,7 +170,7 @@ func (h *history) introduce(j *journal.Journal, t *Topology) error {
 // replay runs every lane over the log, each with a reader and a goroutine of its own, until nothing is
 // left to read: what the lanes owe is appended behind the log, and read by all of them too.
 func (e *Engine) replay(h *history) error {
-	h.lastTime = max(h.lastTime, time.Now().UnixNano())
+	h.lastTime = max(h.lastTime, e.now())
 	owed := handlers.NewOwed(e.journal, h.lastTime)
 	lanes := e.topology.lanes
 	readers := make([]*journal.Reader, len(lanes))

@@ -11,17 +11,22 @@ type Stats struct {
 	Journal       journal.Stats
 	FeedbackBytes int64 // emitted and not yet in the ring
 	OverflowBytes int64 // of events larger than a slot
+	Timers        int64 // events that wait for their time
 	Duplicates    int64 // publishes that were answered from the dedup window
 }
 
 // Stats reads the engine's figures. It may be called at any time, from any goroutine, and costs the hot
 // path nothing.
 func (e *Engine) Stats() Stats {
-	return Stats{
+	s := Stats{
 		Ring:          e.ring.Stats(),
 		Journal:       e.journal.Stats(),
 		FeedbackBytes: e.feedback.Bytes(),
 		OverflowBytes: e.overflow.Bytes(),
 		Duplicates:    e.dedup.Hits(),
 	}
+	if e.timers != nil {
+		s.Timers = e.timers.Pending()
+	}
+	return s
 }

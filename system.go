@@ -6,6 +6,7 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 
 	"github.com/headrace/headrace/event"
+	"github.com/headrace/headrace/handlers"
 )
 
 // The engine's own events. They are part of the log, so that it can be read without the program
@@ -44,9 +45,9 @@ type progress struct {
 
 func newCatalog() (*event.Catalog, error) {
 	c := new(event.Catalog)
-	for id, name := range map[uint16]string{
-		typeAssignedID: typeAssignedName, handlerAddedID: handlerAddedName, progressID: progressName,
-	} {
+	names := handlers.SystemTypes()
+	names[typeAssignedID], names[handlerAddedID], names[progressID] = typeAssignedName, handlerAddedName, progressName
+	for id, name := range names {
 		if err := c.Learn(id, name); err != nil {
 			return nil, err
 		}

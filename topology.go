@@ -59,6 +59,8 @@ type Topology struct {
 	logic     *handlers.Lane
 	lanes     []placed
 	fromStart map[string]bool
+	timers    *handlers.Timers // nil = none
+	timersOn  *handlers.Lane   // the lane that keeps them
 	faults    []error
 	used      atomic.Bool
 }
@@ -99,6 +101,26 @@ func (t *Topology) Project(p Projector, o LaneOptions) {
 // log knows it, this has no effect.
 func (t *Topology) ReactFromStart(id string) { t.fromStart[id] = true }
 
+// Timers makes the logic lane keep timers, so that events can be scheduled. It is only needed where no
+// lane has a handler that reacts: else the first of them keeps timers anyway.
+func (t *Topology) Timers() { t.keepTimers(t.logic) }
+
+func (t *Topology) keepTimers(l *handlers.Lane) {
+	if t.timers == nil {
+		t.timers, t.timersOn = handlers.NewTimers(), l
+		t.timers.Register(l)
+	}
+}
+
+// placeTimers puts the timers on the first lane that reacts behind the journal, where ticks have their time.
+func (t *Topology) placeTimers() {
+	for _, p := range t.reacting() {
+		if !p.lane.Empty() && p.options.Behind != Published {
+			t.keepTimers(p.lane)
+		}
+	}
+}
+
 func (t *Topology) add(p placed) {
 	name := p.lane.Name()
 	if name == "" || name == journalStage || name == syncStage {
@@ -127,6 +149,7 @@ func (t *Topology) use(slots int) error {
 	if t.used.Swap(true) {
 		return fmt.Errorf("%w: it already serves another engine or replay", ErrTopology)
 	}
+	t.placeTimers()
 	faults := t.faults
 	seen := map[string]string{}
 	ids := map[string]bool{}

@@ -124,30 +124,50 @@ func Emit[T any](c *Context, v T) error { return EmitWith(c, v, EmitOptions{}) }
 // *event.EncodeError. Whatever the handler makes of it, the lane then fails: at replay Emit would not
 // have failed, and the state would be another.
 func EmitWith[T any](c *Context, v T, o EmitOptions) error {
+	if emits, err := c.mayEmit(); !emits {
+		return err
+	}
+	return c.emitted(emitOpen(c, &v, o))
+}
+
+// mayEmit tells whether the handler's outputs for this event go to the log: false and nil where the log
+// holds them.
+func (c *Context) mayEmit() (bool, error) {
 	switch {
 	case c.lane.outputs == nil:
-		return ErrReadOnly
+		return false, ErrReadOnly
 	case c.handler == nil:
-		return ErrNotInHandler
+		return false, ErrNotInHandler
 	case !c.handler.emits():
-		return ErrReadOnly
-	case c.sequence <= c.handler.watermark:
-		return nil
+		return false, ErrReadOnly
 	}
-	err := emit(c, &v, o)
+	return c.sequence > c.handler.watermark, nil
+}
+
+// emitted keeps the error of an Emit, so that the handler cannot swallow it.
+func (c *Context) emitted(err error) error {
 	if err != nil {
 		c.lane.outputs.err = err
 	}
 	return err
 }
 
+// emitOpen is emit for types that anybody may emit, or that this handler may.
+func emitOpen[T any](c *Context, v *T, o EmitOptions) error {
+	bound, _, err := Lookup[T](c.lane.types)
+	if err != nil {
+		return err
+	}
+	if bound.system || bound.owner != nil && (bound.owner != c.lane || c.handler.role != roleDecide) {
+		return bound.Owned()
+	}
+	return emit(c, v, o)
+}
+
 func emit[T any](c *Context, v *T, o EmitOptions) error {
 	bound, codec, err := Lookup[T](c.lane.types)
 	if err != nil {
 		return err
-	}
-	if bound.owner != nil && (bound.owner != c.lane || c.handler.role != roleDecide) {
-		return bound.Owned()
 	}
 	out := c.lane.outputs
 	if err := c.fill(&out.header, o); err != nil {

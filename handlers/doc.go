@@ -60,6 +60,18 @@
 // belongs to it: nobody else may emit it. Fold is for events from elsewhere, at their place in the
 // log.
 //
+// # Time
+//
+// Handlers do not wait. What shall happen later is scheduled: Schedule emits an event that waits in the log,
+// and Cancel, under the timer's name, takes it back.
+//
+//	handlers.Schedule(c, PaymentOverdue{e.Order}, c.Time().Add(48*time.Hour), handlers.ScheduleOptions{Name: "overdue/" + e.Order})
+//
+// The waiting is state of the handler TimersHandler, made from Scheduled, Cancelled and Tick events as any
+// state is. The engine's clock publishes a Tick when something is due, and the answer to it is what
+// fires. So a timer fires once however often the process dies, replay fires it at the same place, and
+// tests move a clock of their own (package headracetest).
+//
 // # Errors
 //
 // A handler that returns an error or panics stops its lane before the event, and the engine with it:

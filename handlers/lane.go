@@ -37,6 +37,7 @@ type Lane struct {
 	types     *Types
 	byType    []dispatcher // by type id; nil = nobody asks for it
 	outputs   *outputs     // nil = this lane may not emit
+	timers    bool         // handlers may schedule
 	published bool         // stands before the journal: handlers see the publisher's time
 	release   func(seq int64)
 
@@ -66,6 +67,9 @@ func (l *Lane) HandlerIDs() []string {
 	return ids
 }
 
+// Empty reports whether nothing is registered on the lane.
+func (l *Lane) Empty() bool { return len(l.registers) == 0 && len(l.faults) == 0 }
+
 func (l *Lane) dispatcher(typeID uint16) dispatcher {
 	if int(typeID) < len(l.byType) {
 		return l.byType[typeID]
@@ -81,6 +85,7 @@ type Binding struct {
 	Limits     Limits           // on what it emits
 	Watermarks map[string]int64 // by handler id: up to which cause the log holds its answers
 	Published  bool             // the lane does not stand behind the journal
+	Timers     bool             // some lane keeps timers: handlers may schedule
 }
 
 // Bind makes the lane ready to run, and reports all faults of its registrations joined: ids, nil
@@ -91,6 +96,7 @@ func (l *Lane) Bind(b Binding) error {
 	}
 	faults := append([]error(nil), l.faults...)
 	l.ctx, l.types, l.published, l.byType, l.outputs = b.Context, b.Types, b.Published, nil, nil
+	l.timers = b.Timers
 	if b.Emits {
 		l.outputs = &outputs{limits: b.Limits}
 	}

@@ -25,12 +25,17 @@ type Bound struct {
 	Codec event.Codec
 
 	owner  *Lane        // the lane that evolves it; nil = anybody may publish it
+	system bool         // the engine's own: nobody else may
 	expect atomic.Int64 // bytes that a body may well have, as seen lately
 }
 
-// Owned returns an error that wraps ErrOwned if only the handlers of one lane may emit events of the type.
+// Owned returns an error that wraps ErrOwned if only the handlers of one lane may emit events of the type,
+// or only the engine.
 func (b *Bound) Owned() error {
-	if b.owner == nil {
+	switch {
+	case b.system:
+		return fmt.Errorf("%w: %s, by the engine", ErrOwned, b.Codec.Name())
+	case b.owner == nil:
 		return nil
 	}
 	return fmt.Errorf("%w: %s, by lane %q", ErrOwned, b.Codec.Name(), b.owner.name)
@@ -54,6 +59,10 @@ func (b *Bound) Expect() int { return int(b.expect.Load()) }
 // read by nobody and published by nobody; the engine assigns ids before it calls this.
 func NewTypes(registry *event.Registry, catalog *event.Catalog) *Types {
 	t := &Types{registry: registry, catalog: catalog, byGo: map[reflect.Type]*Bound{}, byID: map[uint16]*Bound{}, old: map[uint16][]uint16{}}
+	for _, s := range systemTypes {
+		b := &Bound{ID: s.id, Codec: s.codec, system: true}
+		t.byGo[s.codec.GoType()], t.byID[s.id] = b, b
+	}
 	for _, c := range registry.Types() {
 		id, ok := catalog.ID(c.Name())
 		if !ok {
