@@ -8,15 +8,8 @@ import (
 	"github.com/headrace/headrace/handlers"
 )
 
-// Clock is where an engine takes the time from: for what Publish and the journal stamp, and to know when a
-// timer is due. Handlers never see it; they see the stamps. Package headracetest has one that
-// stands still until it is told.
-type Clock interface {
-	Now() time.Time
-
-	// Reach returns a channel that receives or is closed when Now is at or past t. stop gives up waiting.
-	Reach(t time.Time) (reached <-chan time.Time, stop func())
-}
+// Clock is where an engine takes the time from.
+type Clock = handlers.Clock
 
 type systemClock struct{}
 

@@ -113,6 +113,7 @@ func (e *Engine) start() error {
 	}
 	err = e.topology.bind(handlers.Binding{
 		Context: e.ctx, Types: e.types, Watermarks: h.marks(e.topology), Timers: e.timers != nil,
+		Outcomes: h.outcomes, Clock: e.options.Clock,
 		Limits: handlers.Limits{
 			EventBytes:  e.maxBody(),
 			BatchEvents: e.maxBatchEvents(),

@@ -41,6 +41,10 @@ var (
 	// ErrProducerName reports a producer name that is empty, longer than 255 bytes, or no UTF-8.
 	ErrProducerName = errors.New("headrace: producer name must have 1 to 255 bytes of UTF-8")
 
+	// ErrNotParked reports an event that the handler named has not parked, or that is not the first of
+	// those which wait for its key.
+	ErrNotParked = errors.New("headrace: the handler has not parked this event")
+
 	// ErrLog reports a log that does not begin as an engine's, or one with a system event that this
 	// version cannot understand.
 	ErrLog = errors.New("headrace: not a log that this engine can read")

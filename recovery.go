@@ -1,6 +1,7 @@
 package headrace
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,12 +19,13 @@ import (
 // it known which of them it holds.
 type history struct {
 	catalog    *event.Catalog
-	handlers   map[string]int64 // handler id: answers causes after this sequence
-	watermarks map[uint64]int64 // event.HandlerID: no answer to a cause up to here is missing in the log
-	dedup      *handlers.Dedup  // nil: not wanted
-	begun      bool             // a record was seen
-	acceptLost bool             // lost records count as voids
-	lost       int64            // how many there are
+	handlers   map[string]int64                      // handler id: answers causes after this sequence
+	watermarks map[uint64]int64                      // event.HandlerID: no answer to a cause up to here is missing in the log
+	outcomes   map[uint64]map[int64]handlers.Outcome // of failures, by handler and the cause that they answer
+	dedup      *handlers.Dedup                       // nil: not wanted
+	begun      bool                                  // a record was seen
+	acceptLost bool                                  // lost records count as voids
+	lost       int64                                 // how many there are
 	firstLost  int64
 	last       int64        // highest sequence
 	lastTime   int64        // time of its record
@@ -36,7 +38,7 @@ func newHistory(dedup *handlers.Dedup) (*history, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &history{catalog: c, handlers: map[string]int64{}, watermarks: map[uint64]int64{}, dedup: dedup}, nil
+	return &history{catalog: c, handlers: map[string]int64{}, watermarks: map[uint64]int64{}, outcomes: map[uint64]map[int64]handlers.Outcome{}, dedup: dedup}, nil
 }
 
 // learn takes one record in.
@@ -91,6 +93,16 @@ func (h *history) learn(rec journal.Record) error {
 	}
 	if o, ok := v.Origin(); ok {
 		h.watermarks[o.Handler] = max(h.watermarks[o.Handler], o.Cause)
+		outcome, failed, err := handlers.ReadOutcome(rec.Type, v)
+		if err != nil {
+			return fmt.Errorf("%w: event %d: %w", ErrLog, rec.Sequence, err)
+		}
+		if failed {
+			if h.outcomes[o.Handler] == nil {
+				h.outcomes[o.Handler] = map[int64]handlers.Outcome{}
+			}
+			h.outcomes[o.Handler][o.Cause] = outcome
+		}
 	}
 	if h.dedup != nil && v.Idempotent() {
 		h.dedup.Learn(v.ID(), rec.Sequence, rec.Type)
@@ -187,6 +199,7 @@ func (e *Engine) replay(h *history) error {
 			return err
 		}
 		readers[i] = r
+		p.lane.Fetching(e.fetch)
 		p.lane.EmitTo(owed)
 	}
 	for {
@@ -198,6 +211,23 @@ func (e *Engine) replay(h *history) error {
 			return nil
 		}
 	}
+}
+
+// fetch reads one event again.
+func (e *Engine) fetch(seq int64) (rec journal.Record, err error) {
+	r, err := e.journal.NewReader(seq, journal.ReaderOptions{Until: seq})
+	if err != nil {
+		return rec, err
+	}
+	n, err := r.Read(func(found journal.Record) error {
+		rec = found
+		rec.Body = bytes.Clone(found.Body)
+		return nil
+	})
+	if err = errors.Join(err, r.Close()); err == nil && n == 0 {
+		err = fmt.Errorf("%w: no event %d", ErrLog, seq)
+	}
+	return rec, err
 }
 
 // replayRound lets every lane handle what is in the log now, and then decide what it owes up to there.
@@ -294,7 +324,7 @@ func Replay(dir string, t *Topology, o ReplayOptions) (Replayed, error) {
 			marks[id] = math.MaxInt64
 		}
 	}
-	err = t.bind(handlers.Binding{Context: context.Background(), Types: handlers.NewTypes(t.registry, h.catalog), Watermarks: marks})
+	err = t.bind(handlers.Binding{Context: context.Background(), Types: handlers.NewTypes(t.registry, h.catalog), Watermarks: marks, Outcomes: h.outcomes})
 	if err != nil {
 		return none, err
 	}

@@ -25,6 +25,9 @@ type Context struct {
 	typeID   uint16
 	event    event.View
 	pass     pass
+	cause    int64       // sequence of the event that is answered: sequence, or that of a Redeliver
+	again    *redelivery // nil: it sees the event for the first time
+	limited  *limit      // nil: it may take its time
 
 	handler *reaction // whose call this is; nil between calls
 	ordinal uint32
@@ -74,14 +77,35 @@ func (c *Context) Rand() *rand.Rand {
 	return c.random
 }
 
-// Deadline implements context.Context: there is none.
-func (c *Context) Deadline() (time.Time, bool) { return c.lane.ctx.Deadline() }
+// Attempt is how often the handler was given this event, from 1: more than 1 where a FailurePolicy has it
+// tried again.
+func (c *Context) Attempt() int {
+	if c.handler == nil || c.handler.parking == nil {
+		return 1
+	}
+	return c.handler.parking.attempt(c)
+}
 
-// Done implements context.Context: it is closed when the lane is halted.
-func (c *Context) Done() <-chan struct{} { return c.lane.ctx.Done() }
+// Deadline implements context.Context: there is one where a FailurePolicy sets a timeout.
+func (c *Context) Deadline() (time.Time, bool) {
+	if c.limited != nil {
+		return c.limited.end, true
+	}
+	return c.lane.ctx.Deadline()
+}
+
+// Done implements context.Context: it is closed when the lane is halted, or the handler's timeout is over.
+func (c *Context) Done() <-chan struct{} { return c.ends().Done() }
 
 // Err implements context.Context.
-func (c *Context) Err() error { return c.lane.ctx.Err() }
+func (c *Context) Err() error { return c.ends().Err() }
+
+func (c *Context) ends() context.Context {
+	if c.limited != nil {
+		return c.limited.context()
+	}
+	return c.lane.ctx
+}
 
 type laneKey struct{}
 
@@ -141,7 +165,7 @@ func (c *Context) mayEmit() (bool, error) {
 	case !c.handler.emits():
 		return false, ErrReadOnly
 	}
-	return c.sequence > c.handler.watermark, nil
+	return c.cause > c.handler.watermark, nil
 }
 
 // emitted keeps the error of an Emit, so that the handler cannot swallow it.
@@ -193,20 +217,20 @@ func emit[T any](c *Context, v *T, o EmitOptions) error {
 func (c *Context) fill(h *event.Header, o EmitOptions) error {
 	cause, caused := c.event.Origin()
 	depth := uint32(1)
-	if caused {
+	if caused && c.again == nil { // time has passed since
 		depth = cause.Depth + 1
 	}
 	if depth > c.lane.outputs.limits.Depth {
 		return fmt.Errorf("%w: event %d is the %dth in a chain of events causing events", ErrFeedbackFull, c.sequence, depth)
 	}
 	h.Time = c.time
-	h.ID = event.DeriveID(c.handler.hash, c.event.ID(), c.ordinal)
+	h.ID = event.DeriveID(c.handler.hash, c.causeID(), c.ordinal)
 	h.CausationID = c.event.ID()
 	if h.CorrelationID = c.event.CorrelationID(); h.CorrelationID.IsZero() {
 		h.CorrelationID = c.event.ID()
 	}
 	h.HasOrigin = true
-	h.Origin = event.Origin{Handler: c.handler.hash, Cause: c.sequence, Ordinal: c.ordinal, Depth: depth}
+	h.Origin = event.Origin{Handler: c.handler.hash, Cause: c.cause, Ordinal: c.ordinal, Depth: depth}
 	h.Trace = c.event.Trace()
 	h.Producer = c.handler.id
 	if h.Key = o.Key; h.Key == "" {

@@ -10,6 +10,7 @@ import (
 type dispatcher interface {
 	run(c *Context) error
 	arrange() // after the last registration
+	deliver(c *Context, r *reaction) (bool, error)
 }
 
 type typed[T any] struct {
@@ -51,10 +52,10 @@ func (c *Context) wants(r *reaction) bool {
 	switch c.pass {
 	case passReplay:
 		if r.role == roleDecide {
-			return false
+			return r.parking != nil && c.cause <= r.watermark // what it did then
 		}
 	case passSettle:
-		return r.role == roleDecide && c.sequence > r.watermark
+		return r.role == roleDecide && c.cause > r.watermark
 	case passAhead:
 		return r.role == roleEvolve
 	}
@@ -62,7 +63,7 @@ func (c *Context) wants(r *reaction) bool {
 	case roleEvolve:
 		return !c.evolvedAhead()
 	case roleDecide:
-		return c.sequence > r.watermark
+		return c.cause > r.watermark
 	}
 	return true
 }
@@ -72,6 +73,13 @@ func (d *typed[T]) run(c *Context) error {
 	for i := range d.calls {
 		r := d.calls[i].handler
 		if (r.role != roleOn || c.pass > passReplay) && !c.wants(r) {
+			continue
+		}
+		if r.parking != nil {
+			if err := d.attempt(c, &d.calls[i]); err != nil {
+				return err
+			}
+			decoded = false
 			continue
 		}
 		if !decoded || d.shares { // the handler before may have changed what it owned

@@ -72,9 +72,18 @@
 // fires. So a timer fires once however often the process dies, replay fires it at the same place, and
 // tests move a clock of their own (package headracetest).
 //
-// # Errors
+// # Failure
 //
 // A handler that returns an error or panics stops its lane before the event, and the engine with it:
 // *HandlerError names handler, event and cause. Return errors for conditions that must stop
 // the world; a business rejection is an event.
+//
+// Where one event must not stop the world, a Decide handler gets a FailurePolicy:
+//
+//	lane.OnFailure("shipping", handlers.FailurePolicy{Retries: 5, Timeout: 2 * time.Second, Then: handlers.ThenDeadLetter})
+//
+// Then each outcome is a Failed event in the log, and replay applies it instead of trying again. The
+// event's key is parked for this handler until the event is through: later events with the key wait in
+// order, others go on. A dead letter waits for Engine.Redrive, which tries it with today's code, or
+// Engine.Discard. Handlers of Failed events are how an application learns of it.
 package handlers

@@ -30,6 +30,8 @@ type Lane struct {
 	reactions []*reaction // by registration; one a handler id
 	decides   []*reaction // those of them that decide
 	evolves   bool        // it has entities: see Evolve
+	policies  map[string]FailurePolicy
+	parks     bool // some handler parks
 	faults    []error
 
 	// set by Bind
@@ -38,13 +40,16 @@ type Lane struct {
 	byType    []dispatcher // by type id; nil = nobody asks for it
 	outputs   *outputs     // nil = this lane may not emit
 	timers    bool         // handlers may schedule
-	published bool         // stands before the journal: handlers see the publisher's time
+	clock     Clock
+	fetch     func(seq int64) (journal.Record, error)
+	published bool // stands before the journal: handlers see the publisher's time
 	release   func(seq int64)
 
 	lock     sync.Locker  // held while events are applied; nil if nobody looks in from outside
 	applied  int64        // highest sequence applied; guarded by lock where there is one
 	shown    atomic.Int64 // applied, at the end of the last span
 	call     Context
+	repeat   Context       // of an event that is delivered again
 	ahead    Context       // of what Evolve registered
 	evolving *reaction     // the handler of ahead
 	keyText  string        // the last key that was asked for as a string
@@ -79,13 +84,15 @@ func (l *Lane) dispatcher(typeID uint16) dispatcher {
 
 // Binding is what a lane needs of its engine.
 type Binding struct {
-	Context    context.Context  // ends when the engine halts
-	Types      *Types           // of this log
-	Emits      bool             // the lane may emit; until EmitTo what it emits is dropped
-	Limits     Limits           // on what it emits
-	Watermarks map[string]int64 // by handler id: up to which cause the log holds its answers
-	Published  bool             // the lane does not stand behind the journal
-	Timers     bool             // some lane keeps timers: handlers may schedule
+	Context    context.Context              // ends when the engine halts
+	Types      *Types                       // of this log
+	Emits      bool                         // the lane may emit; until EmitTo what it emits is dropped
+	Limits     Limits                       // on what it emits
+	Watermarks map[string]int64             // by handler id: up to which cause the log holds its answers
+	Published  bool                         // the lane does not stand behind the journal
+	Outcomes   map[uint64]map[int64]Outcome // by hash of the handler and the cause that they answer
+	Clock      Clock                        // default: the system's is not asked
+	Timers     bool                         // some lane keeps timers: handlers may schedule
 }
 
 // Bind makes the lane ready to run, and reports all faults of its registrations joined: ids, nil
@@ -96,7 +103,7 @@ func (l *Lane) Bind(b Binding) error {
 	}
 	faults := append([]error(nil), l.faults...)
 	l.ctx, l.types, l.published, l.byType, l.outputs = b.Context, b.Types, b.Published, nil, nil
-	l.timers = b.Timers
+	l.timers, l.clock = b.Timers, b.Clock
 	if b.Emits {
 		l.outputs = &outputs{limits: b.Limits}
 	}
@@ -121,6 +128,7 @@ func (l *Lane) Bind(b Binding) error {
 			l.settled = min(l.settled, r.watermark)
 		}
 	}
+	faults = append(faults, l.bindPolicies(b)...)
 	for _, d := range l.byType {
 		if d != nil {
 			d.arrange()
@@ -129,6 +137,37 @@ func (l *Lane) Bind(b Binding) error {
 	l.call.lane, l.ahead.lane = l, l
 	l.ahead.pass, l.evolving = passAhead, &reaction{role: roleEvolve}
 	return errors.Join(faults...)
+}
+
+// bindPolicies gives a parking to the handlers that have a policy, and to those that had one: what they
+// parked is still in the log.
+func (l *Lane) bindPolicies(b Binding) (faults []error) {
+	fault := func(id string, why any) {
+		faults = append(faults, fmt.Errorf("handlers: lane %q: OnFailure(%q): %v", l.name, id, why))
+	}
+	known := map[string]bool{}
+	for _, r := range l.reactions {
+		known[r.id] = true
+		policy, has := l.policies[r.id]
+		policy, err := policy.withDefaults()
+		switch {
+		case err != nil:
+			fault(r.id, err)
+		case has && r.role != roleDecide:
+			fault(r.id, "only a handler registered with Decide leaves nothing to undo")
+		case has && b.Published:
+			fault(r.id, "the lane does not stand behind the journal, from which events are delivered again")
+		case has || len(b.Outcomes[r.hash]) > 0 && r.role == roleDecide:
+			r.parking = &parking{policy: policy, outcomes: b.Outcomes[r.hash], parks: map[parkID]*park{}}
+			l.parks = true
+		}
+	}
+	for id := range l.policies {
+		if !known[id] {
+			fault(id, "the lane has no such handler")
+		}
+	}
+	return faults
 }
 
 // Releasing gives the lane the means to give slots back in the middle of a span: ring.Consumer's
@@ -199,17 +238,23 @@ func (l *Lane) visible() { l.shown.Store(l.applied) }
 
 func (l *Lane) handle(seq, time int64, typeID uint16, body []byte) error {
 	d := l.dispatcher(typeID)
-	if d == nil {
+	forParking := typeID < FirstUserType && l.parks && (typeID == redeliverID || typeID == discardedID)
+	if d == nil && !forParking {
 		return nil
 	}
 	c := &l.call
-	c.sequence, c.time, c.typeID, c.handler = seq, time, typeID, nil
+	c.sequence, c.cause, c.time, c.typeID, c.handler = seq, seq, time, typeID, nil
 	var err error
 	if c.event, err = event.Parse(body); err != nil {
 		return l.call.failure(err)
 	}
 	if l.published {
 		c.time = c.event.Time()
+	}
+	if forParking {
+		if err := l.parkingEvent(c); err != nil || d == nil {
+			return err
+		}
 	}
 	return d.run(c)
 }

@@ -23,7 +23,8 @@ type reaction struct {
 	role      role
 	id        string
 	hash      uint64
-	watermark int64 // up to here the log holds its answers: emit nothing, decide nothing
+	parking   *parking // nil: the lane stops when it fails
+	watermark int64    // up to here the log holds its answers: emit nothing, decide nothing
 }
 
 func (r *reaction) emits() bool { return r.role == roleOn || r.role == roleDecide }

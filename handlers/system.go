@@ -8,12 +8,18 @@ const (
 	ScheduledName = "headrace.scheduled"
 	CancelledName = "headrace.cancelled"
 	TickName      = "headrace.tick"
+	FailedName    = "headrace.event-failed"
+	RedeliverName = "headrace.redeliver"
+	DiscardedName = "headrace.discarded"
 )
 
 const (
 	scheduledID uint16 = 4
 	cancelledID uint16 = 5
 	tickID      uint16 = 6
+	failedID    uint16 = 7
+	redeliverID uint16 = 8
+	discardedID uint16 = 9
 )
 
 // systemType is one of them, with the id that it has in every log.
@@ -22,14 +28,30 @@ type systemType struct {
 	codec event.Codec
 }
 
-var systemTypes = func() []systemType {
-	r := event.NewRegistry()
-	return []systemType{
-		{scheduledID, event.MustRegister[Scheduled](r, ScheduledName, 1)},
-		{cancelledID, event.MustRegister[Cancelled](r, CancelledName, 1)},
-		{tickID, event.MustRegister[Tick](r, TickName, 1)},
+var (
+	systemRegistry = event.NewRegistry()
+	failedType     = event.MustRegister[Failed](systemRegistry, FailedName, 1)
+	redeliverType  = event.MustRegister[Redeliver](systemRegistry, RedeliverName, 1)
+	discardedType  = event.MustRegister[Discarded](systemRegistry, DiscardedName, 1)
+
+	systemTypes = []systemType{
+		{scheduledID, event.MustRegister[Scheduled](systemRegistry, ScheduledName, 1)},
+		{cancelledID, event.MustRegister[Cancelled](systemRegistry, CancelledName, 1)},
+		{tickID, event.MustRegister[Tick](systemRegistry, TickName, 1)},
+		{failedID, failedType},
+		{redeliverID, redeliverType},
+		{discardedID, discardedType},
 	}
-}()
+)
+
+// ReadOutcome returns the outcome that an event of the log holds; ok is false if it holds something else.
+func ReadOutcome(typeID uint16, v event.View) (o Outcome, ok bool, err error) {
+	if typeID != failedID {
+		return o, false, nil
+	}
+	o.ID, o.CorrelationID = v.ID(), v.CorrelationID()
+	return o, true, failedType.DecodeView(v, &o.Failed)
+}
 
 // SystemTypes returns the names of the types of this package's own events, by the id that each has in
 // every log. It is for the engine, which owns the catalog.

@@ -56,6 +56,7 @@ func (t *Timers) Register(l *Lane) {
 	On(l, TimersHandler, t.schedule)
 	On(l, TimersHandler, t.cancel)
 	On(l, TimersHandler, t.tick)
+	On(l, TimersHandler, t.retry)
 }
 
 // Next is when the first timer is due, in unix nanoseconds, and false if none waits. It may be called from any
@@ -95,6 +96,23 @@ func (t *Timers) schedule(c *Context, s Scheduled) error {
 
 func (t *Timers) cancel(_ *Context, x Cancelled) error {
 	t.drop(x.Name)
+	t.show()
+	return nil
+}
+
+// retry lets an event be delivered again when its time has come.
+func (t *Timers) retry(c *Context, f Failed) error {
+	if f.Outcome != OutcomeRetry {
+		return nil
+	}
+	payload, err := redeliverType.AppendPayload(nil, &Redeliver{Handler: f.Handler, Cause: f.Cause})
+	if err != nil {
+		return err
+	}
+	heap.Push(&t.queue, &timer{
+		due: f.RetryAt, sequence: c.sequence, typeID: redeliverID, kind: event.Notification, version: redeliverType.Version(),
+		payload: payload, key: c.Key(), causation: c.event.ID(), correlation: c.event.CorrelationID(), trace: c.event.Trace(),
+	})
 	t.show()
 	return nil
 }
