@@ -43,7 +43,9 @@ func TestNew_BadOptions_EachFieldNamed(t *testing.T) {
 	require.Equal(t, DefaultSlots, r.Slots())
 	require.Equal(t, int64(0), r.Cursor())
 	require.Equal(t, int64(DefaultSlots), r.Remaining())
-	require.NotNil(t, r.Slot(1))
+	hi, err := r.Claim(1)
+	require.NoError(t, err)
+	require.NotNil(t, r.Slot(hi))
 }
 
 func TestConsume_BadArguments(t *testing.T) {

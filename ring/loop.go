@@ -27,6 +27,8 @@ type loop[T any] struct {
 	parking  *parking[T]
 	reader   *disruptor.DefaultReader
 
+	alarm alarm // for OnIdle
+
 	batchEnd int64 // last sequence that BatchHandler was told of
 	failedAt int64 // first of the events that attempts counts for, 0 if none
 	attempts int
@@ -186,7 +188,13 @@ func (l *loop[T]) Idle(int64) {
 	cursor := l.cursor.Load()
 	l.gate.notify(cursor)
 	l.chase.rest(cursor)
-	switch l.await(cursor+1, nil) {
+	var got outcome
+	if l.idle == nil {
+		got = l.await(cursor+1, nil)
+	} else {
+		got = l.awaitOrIdle(cursor + 1)
+	}
+	switch got {
 	case drained:
 		l.complete.Store(true)
 		_ = l.reader.Close() // nothing can come any more: Reader ends by itself
