@@ -134,11 +134,11 @@ func (a *ahead) forget(seg *segment) {
 
 func (a *ahead) makeSpare() {
 	j := a.j
-	s, err := makeSpare(j.st, j.dir, j.o.SegmentBytes, a.nextID, j.o.TouchAheadBytes)
+	s, err := makeSpare(j.st, j.dir, j.o.SegmentBytes, a.nextID, j.o.TouchAheadBytes, !j.w.buffered)
 	for errors.Is(err, os.ErrExist) {
 		// An earlier attempt failed and could not remove its file either. The next Open will.
 		a.nextID++
-		s, err = makeSpare(j.st, j.dir, j.o.SegmentBytes, a.nextID, j.o.TouchAheadBytes)
+		s, err = makeSpare(j.st, j.dir, j.o.SegmentBytes, a.nextID, j.o.TouchAheadBytes, !j.w.buffered)
 	}
 	if err == nil {
 		a.nextID++

@@ -103,7 +103,10 @@ func durableParts(st storage, dir string) (parts []*found, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &survey{st: st, dir: dir}
+	s, err := newSurvey(st, dir)
+	if err != nil {
+		return nil, err
+	}
 	for i, seg := range segs {
 		if err := s.readPages(seg); err != nil {
 			return nil, err

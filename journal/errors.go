@@ -15,6 +15,9 @@ var (
 	ErrLocked = errors.New("journal: directory is locked by another writer")
 	// ErrPoisoned reports that an earlier sync failed. It is sticky and wraps the cause.
 	ErrPoisoned = errors.New("journal: poisoned by a failed sync; close and reopen")
+	// ErrWrite reports that a write to a segment failed. It is sticky, since part of what was to
+	// be written may be there, and wraps the cause.
+	ErrWrite = errors.New("journal: a write failed; close and reopen")
 	// ErrFault reports that an access to a mapping failed: the file was truncated or the device
 	// failed under it.
 	ErrFault = errors.New("journal: memory fault in a mapped segment")

@@ -45,13 +45,16 @@ type Journal struct {
 
 	wanted      atomic.Int64 // syncs asked for
 	syncedBytes atomic.Int64
+	dirtySince  atomic.Int64  // unix nanoseconds; nothing that is not durable was committed before
+	promise     atomic.Bool   // somebody wants the control page to say what is durable
 	poke        chan struct{} // capacity 1: the syncer has something to look at
 
 	mu   sync.Mutex
 	live []*segment // published and not fully synced, in order; the last is the active one
 
-	ahead ahead
-	chain *chainer // nil without Options.Chain
+	ahead    ahead
+	chain    *chainer  // nil without Options.Chain
+	progress *progress // nil but for a writer that uses pwrite
 
 	failed atomic.Bool // a shortcut for err != nil || closing
 	errMu  sync.Mutex
@@ -114,7 +117,7 @@ func open(st storage, dir string, o Options, rnd randomness) (_ *Journal, err er
 		for _, s := range j.live {
 			err = errors.Join(err, s.release())
 		}
-		return nil, err
+		return nil, errors.Join(err, j.progress.close())
 	}
 	j.start()
 	j.chain.sealedUpTo(j.live[0].hdr.id - 1)
@@ -133,6 +136,27 @@ func wrapOpen(dir string, err error) error {
 // recover applies the survey's verdict and opens, or makes, the segment to write to.
 func (j *Journal) recover(s *survey) error {
 	rec := &j.recovery
+	if err := clearProgress(j.st, j.dir); err != nil {
+		return err
+	}
+	if j.o.Backend == BackendPwrite {
+		p, err := openProgress(j.st, j.dir)
+		if isNoSpace(err) {
+			j.o.Backend = BackendMmap // slower where it syncs, and better than not at all
+			j.o.Logger.Warn("journal: no space for "+progressName+", using mmap", "dir", j.dir, "err", err)
+		} else if err != nil {
+			return err
+		}
+		j.progress = p
+	}
+	if j.progress != nil {
+		defer func() {
+			if j.live == nil { // not opened
+				_ = j.progress.close()
+			}
+		}()
+		j.w.buffered, j.w.mem = true, wordsToBytes(make([]uint64, bufferBytes/8))
+	}
 	for _, name := range s.spares {
 		if err := j.st.remove(filepath.Join(j.dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
@@ -185,7 +209,7 @@ func (j *Journal) recover(s *survey) error {
 	var active *segment
 	var err error
 	if tail != nil && !tail.sealed {
-		active, err = openSegment(j.st, j.dir, tail)
+		active, err = openSegment(j.st, j.dir, tail, !j.w.buffered)
 		if err != nil {
 			return err
 		}
@@ -198,13 +222,15 @@ func (j *Journal) recover(s *survey) error {
 			return nil
 		})
 		if err == nil {
-			active.touched.Store(tail.end &^ (pageBytes - 1))
+			if !j.w.buffered {
+				active.touched.Store(tail.end &^ (pageBytes - 1))
+			}
 			err = active.touchTo(min(active.hdr.size, tail.end+j.o.TouchAheadBytes))
 		}
 		active.settled = true
 		j.w.off = tail.end
 	} else {
-		active, err = makeSpare(j.st, j.dir, j.o.SegmentBytes, nextID, j.o.TouchAheadBytes)
+		active, err = makeSpare(j.st, j.dir, j.o.SegmentBytes, nextID, j.o.TouchAheadBytes, !j.w.buffered)
 		if err != nil {
 			return err
 		}
@@ -226,6 +252,9 @@ func (j *Journal) recover(s *survey) error {
 		return errors.Join(err, active.release())
 	}
 	j.w.attach(active)
+	if j.progress != nil {
+		j.progress.begin(active.hdr.id, j.w.off, last)
+	}
 	if tail != nil && !tail.sealed {
 		j.w.index = tail.scan.index
 	}
@@ -373,6 +402,7 @@ func (j *Journal) close() error {
 	}
 	errs = append(errs, j.ahead.discard())
 	errs = append(errs, j.chain.close())
+	errs = append(errs, j.progress.close())
 	errs = append(errs, j.lock.Close())
 	return errors.Join(errs...)
 }
@@ -382,6 +412,10 @@ func (j *Journal) close() error {
 func (j *Journal) settleActive() error {
 	s := j.live[len(j.live)-1]
 	if err := guard(s.name, s.mem, func() error {
+		if j.w.buffered {
+			store64(s.mem, ctlCommittedOffset, uint64(s.durable.offset))
+			store64(s.mem, ctlCommittedSequence, uint64(s.durable.sequence))
+		}
 		s.storePair(s.durable.offset, s.durable.sequence)
 		s.storePair(s.durable.offset, s.durable.sequence)
 		return nil

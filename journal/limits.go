@@ -21,7 +21,10 @@ func (r *Reader) Durable() (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	s := &survey{st: r.st, dir: r.dir}
+	s, err := newSurvey(r.st, r.dir)
+	if err != nil {
+		return 0, err
+	}
 	for i := len(segs) - 1; i >= 0; i-- {
 		seg := &found{name: segmentName(segs[i].first, segs[i].id), first: segs[i].first, id: segs[i].id}
 		if err := s.readPages(seg); err != nil {

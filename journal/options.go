@@ -37,6 +37,9 @@ type Options struct {
 	// thought about it, costs the writer nothing and the disk at most some 200 syncs a second.
 	Durability Durability
 
+	// Backend says how records get into the page cache. Default BackendAuto.
+	Backend Backend
+
 	// FirstSequence is the first sequence of a new journal, >= 1. Default 1. An existing
 	// journal keeps its own.
 	FirstSequence int64
@@ -62,6 +65,37 @@ type Options struct {
 
 	// Logger receives what recovery found and background failures. Default: silent.
 	Logger *slog.Logger
+}
+
+// Backend is a way into the page cache. The format is the same, and a journal may change from one
+// to the other whenever it is opened.
+type Backend uint8
+
+const (
+	// BackendAuto is BackendPwrite in the modes that sync often, Group and Batch, and BackendMmap
+	// in None and Interval.
+	BackendAuto Backend = iota
+	// BackendMmap stores into a mapping. A commit is two stores, without a system call. After a
+	// page was written back the next store to it faults, and a sync writes the touched pages
+	// ahead of the writer too, which makes one of some kilobytes two to four times as long.
+	BackendMmap
+	// BackendPwrite copies into a buffer and writes it at Commit, or when 256 KiB are staged. A
+	// commit is a system call; nothing faults; a sync writes one range. Readers in other
+	// processes learn from the file PROGRESS what is committed.
+	BackendPwrite
+)
+
+// String returns the backend's name.
+func (b Backend) String() string {
+	switch b {
+	case BackendAuto:
+		return "auto"
+	case BackendMmap:
+		return "mmap"
+	case BackendPwrite:
+		return "pwrite"
+	}
+	return fmt.Sprintf("backend(%d)", uint8(b))
 }
 
 // Durability says when the journal syncs by itself. The zero value means Group(5ms, 1 MiB).
@@ -139,6 +173,12 @@ func (o Options) withDefaults() Options {
 	if o.Durability.mode == modeDefault {
 		o.Durability = Group(defaultGroupDelay, defaultGroupBytes)
 	}
+	if o.Backend == BackendAuto {
+		o.Backend = BackendMmap
+		if m := o.Durability.mode; m == modeGroup || m == modeBatch {
+			o.Backend = BackendPwrite
+		}
+	}
 	if o.FirstSequence == 0 {
 		o.FirstSequence = 1
 	}
@@ -168,6 +208,9 @@ func (o Options) validate() error {
 	}
 	if err := o.Durability.validate(); err != nil {
 		errs = append(errs, err)
+	}
+	if o.Backend > BackendPwrite {
+		fault("Backend: %v is none", o.Backend)
 	}
 	if o.FirstSequence < 1 {
 		fault("FirstSequence: %d, want at least 1", o.FirstSequence)

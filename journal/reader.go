@@ -35,7 +35,8 @@ type Reader struct {
 	time int64
 	tail frameTail
 
-	ids    []segmentID // known segments after the current one, ascending
+	view   *progressView // of a writer that uses pwrite, in another process
+	ids    []segmentID   // known segments after the current one, ascending
 	uuid   [16]byte
 	limits map[uint64]limit // where no writer vouches for the committed offset
 	closed bool
@@ -134,7 +135,9 @@ func (r *Reader) Sequence() int64 {
 // Close unmaps. Idempotent. Views handed out before end with it.
 func (r *Reader) Close() error {
 	r.closed = true
-	return r.leave()
+	err := errors.Join(r.leave(), r.view.close())
+	r.view = nil
+	return err
 }
 
 func (r *Reader) leave() error {
@@ -226,11 +229,17 @@ func (r *Reader) gate() int64 {
 // or of a later one, because a pair of an older segment may itself have been lost.
 func (r *Reader) durableOutside() int64 {
 	d := loadPair(r.seg.mem, r.seg.hdr.id).sequence
-	if d >= int64(load64(r.seg.mem, ctlCommittedSequence)) {
+	if s, ok := r.standing(); ok {
+		d = max(d, s.durableSequence)
+	}
+	if _, last := r.committed(); d >= last {
 		return d
 	}
 	segs, _, _, err := listSegments(r.st, r.dir)
-	s := &survey{st: r.st, dir: r.dir}
+	if err != nil {
+		return d
+	}
+	s, err := newSurvey(r.st, r.dir)
 	for i := len(segs) - 1; err == nil && i >= 0 && segs[i].id > r.seg.hdr.id; i-- {
 		if s.readPages(segs[i]) == nil && segs[i].hdrErr == nil && segs[i].pair.generation > 0 {
 			return max(d, segs[i].pair.sequence)
@@ -242,8 +251,9 @@ func (r *Reader) durableOutside() int64 {
 // end returns the offset up to which the current segment may be read, and what to report there.
 func (r *Reader) end() (int64, error) {
 	size := int64(len(r.seg.mem))
-	committed := int64(load64(r.seg.mem, ctlCommittedOffset))
-	if r.j != nil || r.vouched() {
+	alive := r.j != nil || r.vouched()
+	committed, _ := r.committed()
+	if alive {
 		r.limits = nil
 		if committed < recordsOffset || committed > r.seg.hdr.size || committed%recordAlign != 0 {
 			return r.off, &CorruptionError{r.seg.name, ctlCommittedOffset, r.next, ErrLength}
@@ -274,8 +284,32 @@ func (r *Reader) end() (int64, error) {
 func (r *Reader) vouched() bool {
 	if now := time.Now(); now.Sub(r.locked) > 5*time.Millisecond {
 		r.locked, r.isLive = now, r.st.locked(r.dir)
+		if r.isLive && r.view == nil {
+			r.view = viewProgress(r.st, r.dir)
+		}
 	}
 	return r.isLive
+}
+
+// standing returns what a writer that uses pwrite says of the current segment, while it lives.
+func (r *Reader) standing() (s standing, ok bool) {
+	switch {
+	case r.j != nil && r.j.progress != nil:
+		s, ok = loadStanding(r.j.progress.heap, r.seg.hdr.id)
+	case r.j == nil && r.isLive && r.view != nil:
+		s, ok = r.view.standing(r.seg.hdr.id)
+	}
+	return s, ok && s.plausible(r.seg.hdr.size)
+}
+
+// committed returns how far the current segment is committed, as its control page and PROGRESS say.
+func (r *Reader) committed() (offset, sequence int64) {
+	offset = int64(load64(r.seg.mem, ctlCommittedOffset))
+	sequence = int64(load64(r.seg.mem, ctlCommittedSequence))
+	if s, ok := r.standing(); ok {
+		offset, sequence = max(offset, s.offset), max(sequence, s.sequence)
+	}
+	return offset, sequence
 }
 
 // settled tells whether the committed offset is that of the durable pair, which has a checksum, and

@@ -64,7 +64,10 @@ func (j *Journal) Trim(r Retention) (rep TrimReport, err error) {
 		return rep, err
 	}
 	total := int64(0)
-	s := &survey{st: j.st, dir: j.dir}
+	s, err := newSurvey(j.st, j.dir)
+	if err != nil {
+		return rep, err
+	}
 	for _, seg := range segs {
 		if err := s.readPages(seg); err != nil {
 			return rep, err

@@ -140,7 +140,7 @@ func (r *Reader) newestOutside() (last int64, err error) {
 	if err == nil {
 		err = guard(s.name, r.seg.mem, func() error {
 			if vouched = r.vouched(); vouched {
-				last = int64(load64(r.seg.mem, ctlCommittedSequence))
+				_, last = r.committed()
 			}
 			return nil
 		})
@@ -189,7 +189,9 @@ func (r *Reader) firstTime(id segmentID) (t int64, ok bool) {
 		if len(seg.mem) < recordsOffset {
 			return ErrSize
 		}
-		end := min(int64(load64(seg.mem, ctlCommittedOffset)), int64(len(seg.mem)))
+		r.vouched()
+		end, _ := r.committed()
+		end = min(end, int64(len(seg.mem)))
 		f, _, _, err := readFrame(seg.mem, recordsOffset, end, seg.hdr.salt, &r.tail)
 		t = f.time
 		return err

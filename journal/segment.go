@@ -30,6 +30,7 @@ type segment struct {
 	settled    bool // file and directory were synced since it was made
 	generation uint64
 	durable    pair
+	pairDue    bool // durable is further than what the control page promises
 }
 
 // randomness is where identities, salts and creation times come from; tests replace it to make
@@ -63,7 +64,9 @@ func systemRandomness() randomness {
 
 // makeSpare creates a segment file under a spare's name: allocated, zero, synced, mapped, its
 // first window touched. It has no header yet, because nobody knows its first sequence.
-func makeSpare(st storage, dir string, bytes int64, id uint64, window int64) (*segment, error) {
+//
+// Of a segment that is written with pwrite only header and control page are mapped.
+func makeSpare(st storage, dir string, bytes int64, id uint64, window int64, mapped bool) (*segment, error) {
 	name := fmt.Sprintf("%016x%s", id, spareSuffix)
 	path := filepath.Join(dir, name)
 	f, err := st.create(path, bytes)
@@ -77,7 +80,7 @@ func makeSpare(st storage, dir string, bytes int64, id uint64, window int64) (*s
 	s.hdr.size, s.hdr.id = bytes, id
 	err = f.sync()
 	if err == nil {
-		s.mem, err = f.mmap(bytes, true)
+		err = s.mapFor(mapped)
 	}
 	if err == nil {
 		err = s.touchTo(min(bytes, window))
@@ -117,17 +120,29 @@ func (s *segment) christen(st storage, dir string, uuid [16]byte, first, created
 }
 
 // openSegment maps an existing segment for writing.
-func openSegment(st storage, dir string, seg *found) (*segment, error) {
+func openSegment(st storage, dir string, seg *found, mapped bool) (*segment, error) {
 	f, err := st.open(filepath.Join(dir, seg.name), true)
 	if err != nil {
 		return nil, err
 	}
 	s := &segment{hdr: seg.hdr, name: seg.name, f: f, limit: seg.hdr.size - segmentReserve(seg.hdr.size)}
-	if s.mem, err = f.mmap(seg.hdr.size, true); err != nil {
+	if err := s.mapFor(mapped); err != nil {
 		s.release()
 		return nil, err
 	}
 	return s, nil
+}
+
+// mapFor maps the whole file, or header and control page for a writer that uses pwrite, which
+// touches nothing else.
+func (s *segment) mapFor(mapped bool) (err error) {
+	n := s.hdr.size
+	if !mapped {
+		n = recordsOffset
+		s.touched.Store(s.hdr.size)
+	}
+	s.mem, err = s.f.mmap(n, true)
+	return err
 }
 
 // touchTo makes pages up to offset end present and writable. It may run beside itself.
@@ -167,6 +182,7 @@ func (s *segment) release() error {
 
 // storePair promises p after a sync.
 func (s *segment) storePair(offset, sequence int64) {
+	s.pairDue = false
 	s.generation++
 	s.durable = pair{s.generation, offset, sequence}
 	storePair(s.mem, s.hdr.id, s.durable)

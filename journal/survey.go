@@ -49,6 +49,9 @@ type survey struct {
 	live   bool // a writer is at work: what is past the committed offset is its business
 	now    identity
 
+	progress []byte // a copy of the file PROGRESS, if there is one
+	locked   bool   // a writer has the directory
+
 	// The verdict. keep is how many segments stay; if torn, the last of them is cut at its
 	// end; if wipe, the unfinished bytes after its end are zeroed and it goes on.
 	keep        int
@@ -120,7 +123,29 @@ func (s *survey) readPages(seg *found) error {
 	seg.committedSeq = int64(load64(pages, ctlCommittedSequence))
 	id, ok := loadIdentity(pages, seg.id)
 	seg.here = ok && id.known() && id == s.now && !s.marked
+	if p, ok := s.standing(seg); ok && p.plausible(min(seg.size, seg.hdr.size)) {
+		seg.committed, seg.committedSeq = max(seg.committed, p.offset), max(seg.committedSeq, p.sequence)
+		if p.durableOffset > seg.pair.offset && p.durableOffset <= p.offset && p.durableOffset%recordAlign == 0 {
+			seg.pair = pair{max(seg.pair.generation, 1), p.durableOffset, max(seg.pair.sequence, p.durableSequence)}
+		}
+	}
 	return nil
+}
+
+// newSurvey is one for reading pages beside a writer.
+func newSurvey(st storage, dir string) (s *survey, err error) {
+	s = &survey{st: st, dir: dir, locked: st.locked(dir)}
+	s.progress, err = readProgress(st, dir)
+	return s, err
+}
+
+// standing is what PROGRESS says of a segment, where it can be believed: its writer lives, or died
+// under the same boot and mount.
+func (s *survey) standing(seg *found) (p standing, ok bool) {
+	if s.progress == nil || seg.hdrErr != nil || !s.locked && !seg.here {
+		return p, false
+	}
+	return loadStanding(s.progress, seg.id)
 }
 
 // newPages allocates n pages with the alignment of a word.
@@ -159,6 +184,10 @@ func corrupt(seg *found, off, sequence int64, cause error) error {
 func takeSurvey(st storage, dir string, all, live bool) (*survey, error) {
 	s := &survey{st: st, dir: dir, all: all, live: live, now: st.identity(dir)}
 	var err error
+	s.locked = live
+	if s.progress, err = readProgress(st, dir); err != nil {
+		return nil, err
+	}
 	if s.segs, s.spares, s.marked, err = listSegments(st, dir); err != nil {
 		return nil, err
 	}

@@ -11,11 +11,13 @@ import (
 // open.
 type writer struct {
 	seg        *segment
-	mem        []byte
-	off        int64 // where the next record goes
-	limit      int64 // records end at or before it
-	touchLimit int64 // pages below it may be stored to
-	kick       int64 // past it the goroutine that prepares ahead is woken
+	mem        []byte // the segment's mapping, or the buffer
+	base       int64  // mem[0] is this offset of the segment: 0 in a mapping
+	buffered   bool   // mem is a buffer, to be written with pwrite
+	off        int64  // where the next record goes
+	limit      int64  // records end at or before it
+	touchLimit int64  // pages below it may be stored to
+	kick       int64  // past it the goroutine that prepares ahead is woken
 
 	seq    int64
 	time   int64 // of the last record
@@ -27,9 +29,11 @@ type writer struct {
 	sealedAt    []int64    // their ends, seals included
 	lastOf      []int64    // their last sequences
 
-	batch batch
-	index sampler // of the active segment
-	tail  frameTail
+	batch   batch
+	finish  bool    // the batch's last record is staged: its first word is due
+	index   sampler // of the active segment
+	tail    frameTail
+	scratch [recordHeaderBytes]byte // on the heap, for what a file is handed
 }
 
 // batch is the atomic batch that is being staged.
@@ -46,7 +50,12 @@ type batch struct {
 
 // attach makes s the segment that is written to; the caller sets off.
 func (w *writer) attach(s *segment) {
-	w.seg, w.mem, w.limit = s, s.mem, s.limit
+	w.seg, w.limit = s, s.limit
+	if w.buffered {
+		w.rebase()
+	} else {
+		w.mem = s.mem
+	}
 	w.touchLimit = s.touched.Load()
 	w.kick = w.off
 	w.index.reset(s.hdr.size)
@@ -130,10 +139,7 @@ func (j *Journal) CancelBatch() {
 		return
 	}
 	if b.begun {
-		_ = guard(w.seg.name, w.mem, func() error {
-			clear(w.mem[b.start:w.off])
-			return nil
-		})
+		_ = j.unwrite(b.start) // an error is sticky, or the next Stage meets it
 		w.off, w.seq, w.time, w.stagedBytes = b.start, b.seq, b.time, b.bytes
 		w.index.cut(b.start)
 	}
@@ -185,17 +191,41 @@ func (j *Journal) Stage(e Entry) (seq int64, err error) {
 		}
 	}
 
+	if w.buffered {
+		fits, err := j.room(size)
+		if err != nil {
+			return 0, err
+		}
+		if !fits {
+			seq, err = j.putLarge(&e, kind, size)
+		} else {
+			seq = j.put(&e, kind, size)
+		}
+		if err == nil && w.finish {
+			w.finish = false
+			err = j.finishBatch()
+		}
+		return seq, err
+	}
 	// A fault here is somebody truncating the file, or the device failing.
 	old := debug.SetPanicOnFault(true)
 	defer j.unguard(old, &err)
-	return j.put(&e, kind, size), nil
+	seq = j.put(&e, kind, size)
+	if w.finish {
+		w.finish = false
+		err = j.finishBatch()
+	}
+	return seq, err
 }
 
 // unguard ends what Stage began; a fault becomes its error.
 func (j *Journal) unguard(old bool, err *error) {
 	debug.SetPanicOnFault(old)
 	if r := recover(); r != nil {
-		e := asFault(r, j.w.seg.name, j.w.mem)
+		e := asFault(r, j.w.seg.name, j.w.seg.mem)
+		if e == nil && j.progress != nil {
+			e = asFault(r, progressName, j.progress.file)
+		}
 		if e == nil {
 			panic(r)
 		}
@@ -212,17 +242,32 @@ func (j *Journal) unguard(old bool, err *error) {
 // back to the end.
 func (j *Journal) put(e *Entry, kind Kind, size int64) int64 {
 	w := &j.w
-	off, salt := w.off, w.seg.hdr.salt
-	rec := w.mem[off : off+size+recordAlign : off+size+recordAlign]
+	at := w.off - w.base
+	rec := w.mem[at : at+size+recordAlign : at+size+recordAlign]
 	le.PutUint64(rec[size:], 0)
 	le.PutUint64(rec[size-recordAlign:], 0) // padding
 	n := copy(rec[recordHeaderBytes:], e.Body)
+	seq, w3 := w.next(e, kind, j.durable.value.Load())
+	le.PutUint64(rec[8:], uint64(seq))
+	le.PutUint64(rec[16:], uint64(e.Time))
+	le.PutUint64(rec[24:], w3)
+	first := w.firstWord(e, rec[recordHeaderBytes:recordHeaderBytes+n], seq, w3)
+	if w.batch.left == 0 || w.holdBack(first, n) {
+		release64(w.mem, at, first)
+	}
+	w.advance(size, seq, e.Time)
+	return seq
+}
+
+// next decides the sequence, the time (in e) and bytes 24 to 32 of the header of the record that
+// comes next.
+func (w *writer) next(e *Entry, kind Kind, durable int64) (seq int64, w3 uint64) {
 	if e.Time < w.time {
 		e.Time = w.time
 	}
-	seq := w.seq
-	if off >= w.index.mark {
-		w.index.note(off, seq+1, e.Time)
+	seq = w.seq
+	if w.off >= w.index.mark {
+		w.index.note(w.off, seq+1, e.Time)
 	}
 	if kind != KindCheckpoint {
 		seq++
@@ -231,44 +276,37 @@ func (j *Journal) put(e *Entry, kind Kind, size int64) int64 {
 	if w.batch.left > 1 {
 		flags = FlagBatch
 	}
-	length := uint64(recordHeaderBytes + n)
-	w3 := packWord3(e.Type, kind, flags, lagOf(seq, j.durable.value.Load()))
-	le.PutUint64(rec[8:], uint64(seq))
-	le.PutUint64(rec[16:], uint64(e.Time))
-	le.PutUint64(rec[24:], w3)
-	var crc uint32
-	if e.BodyHashed {
-		crc = w.tail.sum(e.BodyCRC, salt, uint64(off), length, uint64(seq), uint64(e.Time), w3)
-	} else {
-		crc = w.tail.frame(rec[recordHeaderBytes:recordHeaderBytes+n], salt, uint64(off), length, uint64(seq), uint64(e.Time), w3)
-	}
-	first := length | uint64(crc)<<32
-
-	if w.batch.left > 0 {
-		j.putInBatch(off, first, n)
-	} else {
-		release64(w.mem, off, first)
-	}
-	w.off, w.seq, w.time = off+size, seq, e.Time
-	w.stagedBytes += size
-	w.staged = true
-	return seq
+	return seq, packWord3(e.Type, kind, flags, lagOf(seq, durable))
 }
 
-// putInBatch stores the first word of a record of the open batch, or holds it back.
-func (j *Journal) putInBatch(off int64, first uint64, body int) {
-	w := &j.w
+// firstWord is the word that makes the record with that body at w.off one: length and checksum.
+func (w *writer) firstWord(e *Entry, body []byte, seq int64, w3 uint64) uint64 {
+	length := uint64(recordHeaderBytes + len(body))
+	salt, off := w.seg.hdr.salt, uint64(w.off)
+	if e.BodyHashed {
+		return length | uint64(w.tail.sum(e.BodyCRC, salt, off, length, uint64(seq), uint64(e.Time), w3))<<32
+	}
+	return length | uint64(w.tail.frame(body, salt, off, length, uint64(seq), uint64(e.Time), w3))<<32
+}
+
+// advance counts the record that was put.
+func (w *writer) advance(size, seq, time int64) {
+	w.off, w.seq, w.time = w.off+size, seq, time
+	w.stagedBytes += size
+	w.staged = true
+}
+
+// holdBack counts a record of the open batch. It returns false for the batch's first, whose first
+// word has to wait.
+func (w *writer) holdBack(first uint64, body int) (now bool) {
 	b := &w.batch
 	b.room -= int64(body)
-	switch {
-	case !b.begun:
+	if now = b.begun; !now {
 		b.begun, b.first = true, first
-	default:
-		release64(w.mem, off, first)
 	}
-	if b.left--; b.left == 0 {
-		release64(w.mem, b.start, b.first)
-	}
+	b.left--
+	w.finish = b.left == 0
+	return now
 }
 
 // Commit publishes everything staged: readers see it, Written advances, waiters wake, and the
@@ -288,14 +326,26 @@ func (j *Journal) Commit() (err error) {
 	if !w.staged {
 		return nil
 	}
+	if w.buffered {
+		if err := j.flush(); err != nil {
+			return err
+		}
+	}
 	old := debug.SetPanicOnFault(true)
 	defer j.unguard(old, &err)
 	if len(w.pending) > 0 {
 		j.publishRolled()
 	}
-	release64(w.mem, ctlCommittedOffset, uint64(w.off))
-	release64(w.mem, ctlCommittedSequence, uint64(w.seq))
+	if w.buffered {
+		j.progress.commit(w.seg.hdr.id, w.off, w.seq)
+	} else {
+		release64(w.mem, ctlCommittedOffset, uint64(w.off))
+		release64(w.mem, ctlCommittedSequence, uint64(w.seq))
+	}
 	w.staged = false
+	if j.syncedBytes.Load() == j.writtenBytes.Load() {
+		j.dirtySince.Store(time.Now().UnixNano())
+	}
 	// Sequentially consistent, and after all of the above: see cursor, and runSyncer. The
 	// sequence comes before the bytes: the syncer reads them the other way round, and takes
 	// the bytes for synced. With the sequence second it could see the bytes of this commit,
@@ -316,6 +366,9 @@ func (j *Journal) publishRolled() {
 		release64(s.mem, ctlCommittedOffset, uint64(w.sealedAt[i]))
 		release64(s.mem, ctlCommittedSequence, uint64(w.lastOf[i]))
 	}
+	if w.buffered {
+		j.progress.begin(w.seg.hdr.id, recordsOffset, w.seg.hdr.first-1)
+	}
 	j.mu.Lock()
 	// pending[0] is live already: it was the active one.
 	j.live = append(j.live, w.pending[1:]...)
@@ -332,6 +385,11 @@ func (j *Journal) publishRolled() {
 // without a seal and an empty one that starts at the next sequence, which recovery understands.
 func (j *Journal) roll() error {
 	w := &j.w
+	if w.buffered {
+		if err := j.flush(); err != nil {
+			return err
+		}
+	}
 	next, err := j.ahead.take()
 	if err != nil {
 		return err
@@ -356,20 +414,33 @@ func (j *Journal) roll() error {
 		j.fail(err)
 		return err
 	}
+	var to []byte // [w.off, end)
+	if w.buffered {
+		if to = w.mem; int64(len(to)) < end-w.off {
+			to = wordsToBytes(make([]uint64, (end-w.off)/8))
+		}
+		to = to[:end-w.off]
+	} else {
+		to = full.mem[w.off:end]
+	}
 	if err := guard(full.name, full.mem, func() error {
 		// The word behind the seal was zeroed with the file; the one behind the index is the
 		// seal's, stored last of all.
-		at := w.off + indexBytes
-		sealWord := putSeal(full.mem[at:end], at, full.hdr.salt, &sl, j.Durable(), &w.tail)
+		sealWord := putSeal(to[indexBytes:], w.off+indexBytes, full.hdr.salt, &sl, j.Durable(), &w.tail)
 		if indexBytes > 0 {
-			word := w.index.put(full.mem[w.off:at], w.off, full.hdr.salt, w.seq, w.time, j.Durable(), &w.tail)
-			release64(full.mem, w.off, word)
+			word := w.index.put(to[:indexBytes], w.off, full.hdr.salt, w.seq, w.time, j.Durable(), &w.tail)
+			release64(to, 0, word)
 		}
-		release64(full.mem, at, sealWord)
+		release64(to, indexBytes, sealWord)
 		return nil
 	}); err != nil {
 		j.fail(err)
 		return err
+	}
+	if w.buffered {
+		if err := j.writeAt(to, w.off); err != nil {
+			return err
+		}
 	}
 	w.pending = append(w.pending, full)
 	w.sealedAt = append(w.sealedAt, end)

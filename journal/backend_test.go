@@ -1,0 +1,264 @@
+package journal
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// script writes what seed says, in small and large records, batches, some of them taken back, and
+// returns the bodies in order.
+func script(t *testing.T, j *Journal, seed uint64) (bodies [][]byte) {
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	at := int64(1_700_000_000_000_000_000)
+	entry := func() Entry {
+		n := rnd.IntN(1 << rnd.IntN(11))
+		if rnd.IntN(60) == 0 {
+			n = rnd.IntN(2*bufferBytes) + bufferBytes/2
+		}
+		at++
+		e := Entry{Type: uint16(rnd.IntN(9)), Time: at, Body: make([]byte, n)}
+		for i := range e.Body {
+			e.Body[i] = byte(i*7 + n)
+		}
+		return e
+	}
+	for range 1500 {
+		switch k := rnd.IntN(20); {
+		case k == 0:
+			require.NoError(t, j.Commit())
+		case k == 1:
+			require.NoError(t, j.Commit())
+			require.NoError(t, j.Sync())
+		case k < 5:
+			var es []Entry
+			sum := int64(0)
+			for range 1 + rnd.IntN(20) {
+				e := entry()
+				if sum += int64(len(e.Body)); sum > 700<<10 {
+					break
+				}
+				es = append(es, e)
+			}
+			bytes := int64(0)
+			for _, e := range es {
+				bytes += int64(len(e.Body))
+			}
+			if len(es) == 0 {
+				continue
+			}
+			require.NoError(t, j.BeginBatch(len(es), bytes))
+			cancel := -1
+			if rnd.IntN(3) == 0 {
+				cancel = rnd.IntN(len(es))
+			}
+			for i, e := range es {
+				if i == cancel {
+					j.CancelBatch()
+					break
+				}
+				_, err := j.Stage(e)
+				require.NoError(t, err)
+			}
+			if cancel < 0 {
+				for _, e := range es {
+					bodies = append(bodies, e.Body)
+				}
+			}
+		default:
+			e := entry()
+			_, err := j.Stage(e)
+			require.NoError(t, err)
+			bodies = append(bodies, e.Body)
+		}
+	}
+	require.NoError(t, j.Commit())
+	return bodies
+}
+
+// Both backends write the same bytes, records, index and seal, and zeros behind them.
+func TestBackends_SameBytes(t *testing.T) {
+	for seed := range uint64(5) {
+		var records [2]map[string][]byte
+		for i, b := range []Backend{BackendMmap, BackendPwrite} {
+			st := newMemStorage()
+			j, err := openMem(st, Options{Durability: None(), Backend: b, SegmentBytes: 1 << 20})
+			require.NoError(t, err)
+			bodies := script(t, j, seed)
+			r, err := j.NewReader(0, ReaderOptions{})
+			require.NoError(t, err)
+			n := 0
+			_, err = r.Read(func(rec Record) error {
+				if !bytes.Equal(rec.Body, bodies[n]) {
+					return fmt.Errorf("seed %d, %v: record %d differs", seed, b, rec.Sequence)
+				}
+				n++
+				return nil
+			})
+			require.NoError(t, err)
+			require.Equal(t, len(bodies), n, "seed %d, %v", seed, b)
+			require.NoError(t, r.Close())
+			require.NoError(t, j.Close())
+			records[i] = map[string][]byte{}
+			for _, name := range st.segments() {
+				f := append([]byte(nil), st.nodes[name].bytes()[recordsOffset:]...)
+				maskLags(t, f)
+				records[i][name] = f
+			}
+		}
+		require.Greater(t, len(records[0]), 3)
+		require.Len(t, records[1], len(records[0]))
+		for name, want := range records[0] {
+			require.True(t, bytes.Equal(want, records[1][name]), "seed %d: %s differs", seed, name)
+		}
+	}
+}
+
+// maskLags clears the durable lag, which depends on when syncs end, and with it the checksum, of
+// each record in f.
+func maskLags(t *testing.T, f []byte) {
+	for off := int64(0); off+recordHeaderBytes <= int64(len(f)); {
+		length := int64(le.Uint32(f[off:]))
+		if length == 0 {
+			require.True(t, isZero(f[off:]))
+			return
+		}
+		clear(f[off+4 : off+8])
+		clear(f[off+28 : off+32])
+		off += recordBytes(int(length) - recordHeaderBytes)
+	}
+}
+
+// What is committed through pwrite is seen at once by readers that have nothing but the directory,
+// written or durable, by Verify and by Backup, and at the change of the backend, in either
+// direction, none of them believes what the last writer left.
+func TestBackendPwrite_SeenFromOutside(t *testing.T) {
+	st := newMemStorage()
+	n := 0
+	for round, b := range []Backend{BackendPwrite, BackendMmap, BackendPwrite, BackendPwrite} {
+		j, err := openMem(st, Options{Durability: None(), Backend: b})
+		require.NoError(t, err)
+		require.Equal(t, int64(n), j.Written())
+		written, err := openReader(st, memDir, int64(n+1), ReaderOptions{})
+		require.NoError(t, err)
+		durable, err := openReader(st, memDir, int64(n+1), ReaderOptions{UpTo: Durable})
+		require.NoError(t, err)
+		for range 1200 { // rolls over
+			n++
+			appendTo(t, j, int64(n))
+			require.Equal(t, []int64{int64(n)}, sequences(t, written.Read), "round %d", round)
+			if n%100 == 0 {
+				rep, err := verify(st, memDir, VerifyOptions{})
+				require.NoError(t, err)
+				require.EqualValues(t, n, rep.Last)
+				require.Empty(t, sequences(t, durable.Read))
+				require.NoError(t, j.WaitDurable(t.Context(), int64(n)))
+				require.Len(t, sequences(t, durable.Read), 100)
+				last, err := durable.Durable()
+				require.NoError(t, err)
+				require.EqualValues(t, n, last)
+				copied, err := backup(st, memDir, "/copy", BackupOptions{})
+				require.NoError(t, err)
+				require.EqualValues(t, n, copied.Last)
+			}
+		}
+		require.NoError(t, written.Close())
+		require.NoError(t, durable.Close())
+		if round%2 == 0 {
+			require.NoError(t, j.Close())
+			continue
+		}
+		dead := st.clone() // the process dies
+		require.NoError(t, j.Close())
+		st = dead
+		rep, err := verify(st, memDir, VerifyOptions{})
+		require.NoError(t, err)
+		require.EqualValues(t, n, rep.Last)
+	}
+}
+
+// A record that was committed, and whose process died, is damaged: PROGRESS knows that it was
+// there, as the control page of a mapped writer would.
+func TestBackendPwrite_DamageAfterDeath(t *testing.T) {
+	st := newMemStorage()
+	j, err := openMem(st, Options{Durability: Batch()})
+	require.NoError(t, err)
+	for i := range int64(20) {
+		appendTo(t, j, i+1)
+	}
+	dead := st.clone()
+	require.NoError(t, j.Close())
+	name := dead.segments()[0]
+	b := dead.nodes[name].bytes()
+	end, err := (&survey{st: dead, dir: memDir}).dataEnd(&found{name: filepath.Base(name), size: int64(len(b))}, recordsOffset)
+	require.NoError(t, err)
+	b[end-1] ^= 1
+	_, err = openMem(dead, Options{})
+	var bad *CorruptionError
+	require.ErrorAs(t, err, &bad)
+	require.EqualValues(t, 20, bad.Sequence)
+}
+
+// A pwrite that fails is sticky and typed; what was committed before it is there when the journal is
+// opened again.
+func TestBackendPwrite_FailedWrite(t *testing.T) {
+	for _, large := range []bool{false, true} {
+		st := newMemStorage()
+		j, err := openMem(st, Options{Durability: Batch(), SegmentBytes: 1 << 20})
+		require.NoError(t, err)
+		appendTo(t, j, 1)
+		st.setHook(func(op, name string) error {
+			if op == "writeAt" && name != failedName { // a segment keeps the name that it was opened by
+				return syscall.EIO
+			}
+			return nil
+		})
+		body := makeBody(2)
+		if large {
+			body = make([]byte, bufferBytes)
+		}
+		_, err = j.Append(Entry{Body: body})
+		require.ErrorIs(t, err, ErrWrite)
+		require.ErrorIs(t, err, syscall.EIO)
+		st.setHook(nil)
+		_, err = j.Append(Entry{})
+		require.ErrorIs(t, err, ErrWrite)
+		require.EqualValues(t, 1, j.Written())
+		require.ErrorIs(t, j.Close(), ErrWrite)
+		j, err = openMem(st, Options{})
+		require.NoError(t, err)
+		require.EqualValues(t, 1, j.Written())
+		require.NoError(t, j.Close())
+	}
+}
+
+func TestBackendPwrite_DoesNotAllocate(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	j, err := Open(t.TempDir(), Options{Backend: BackendPwrite, Durability: None()})
+	require.NoError(t, err)
+	defer j.Close()
+	body := make([]byte, 100)
+	require.Zero(t, testing.AllocsPerRun(2000, func() {
+		if _, err := j.Append(Entry{Body: body, Time: 1}); err != nil {
+			t.Error(err)
+		}
+	}))
+}
+
+func TestOptions_Backend(t *testing.T) {
+	for d, want := range map[Durability]Backend{None(): BackendMmap, Interval(1): BackendMmap, Batch(): BackendPwrite, {}: BackendPwrite} {
+		require.Equal(t, want, Options{Durability: d}.withDefaults().Backend)
+	}
+	_, err := Open(filepath.Join(t.TempDir(), "j"), Options{Backend: 9})
+	require.ErrorContains(t, err, "Backend: backend(9)")
+	_, err = os.Stat(filepath.Join(t.TempDir(), "j"))
+	require.ErrorIs(t, err, os.ErrNotExist)
+}
