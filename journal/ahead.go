@@ -3,7 +3,6 @@ package journal
 import (
 	"errors"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 )
@@ -16,14 +15,16 @@ type ahead struct {
 	wake   chan struct{} // capacity 1
 	nextID uint64        // the goroutine's after Open
 
-	mu      sync.Mutex
-	ready   sync.Cond // for the writer: spare, err or stopped changed
-	seg     *segment  // to touch
-	goal    int64     // up to here
-	want    bool      // a spare is wanted
-	spare   *segment
-	err     error // of the last attempt, for the writer that waits
-	stopped bool
+	mu    sync.Mutex
+	ready sync.Cond // for the writer: spare, err or stopped changed
+	seg   *segment  // to touch
+	goal  int64     // up to here
+	want  bool      // a spare is wanted
+	spare *segment
+	// recycled are segments that retention gave up, the oldest first.
+	recycled []spent
+	err      error // of the last attempt, for the writer that waits
+	stopped  bool
 }
 
 func (a *ahead) init(j *Journal) {
@@ -86,16 +87,16 @@ func (a *ahead) stop() {
 	a.poke()
 }
 
-// discard removes the spare at Close.
-func (a *ahead) discard() error {
-	if a.spare == nil {
-		return nil
+// discard removes spares at Close.
+func (a *ahead) discard() (err error) {
+	if a.spare != nil {
+		err = a.drop(a.spare)
+		a.spare = nil
 	}
-	err := a.spare.release()
-	if e := a.j.st.remove(filepath.Join(a.j.dir, a.spare.name)); err == nil {
-		err = e
+	for _, r := range a.recycled {
+		err = errors.Join(err, a.drop(r.s))
 	}
-	a.spare = nil
+	a.recycled = nil
 	return err
 }
 
@@ -134,6 +135,22 @@ func (a *ahead) forget(seg *segment) {
 
 func (a *ahead) makeSpare() {
 	j := a.j
+	s, err := a.reuse(), error(nil)
+	if s == nil {
+		s, err = a.fresh()
+	}
+	a.mu.Lock()
+	a.spare, a.err = s, err
+	a.ready.Broadcast()
+	a.mu.Unlock()
+	if err != nil {
+		j.o.Logger.Warn("journal: no spare segment", "dir", j.dir, "err", err)
+	}
+}
+
+// fresh makes a new file.
+func (a *ahead) fresh() (*segment, error) {
+	j := a.j
 	s, err := makeSpare(j.st, j.dir, j.o.SegmentBytes, a.nextID, j.o.TouchAheadBytes, !j.w.buffered)
 	for errors.Is(err, os.ErrExist) {
 		// An earlier attempt failed and could not remove its file either. The next Open will.
@@ -143,11 +160,5 @@ func (a *ahead) makeSpare() {
 	if err == nil {
 		a.nextID++
 	}
-	a.mu.Lock()
-	a.spare, a.err = s, err
-	a.ready.Broadcast()
-	a.mu.Unlock()
-	if err != nil {
-		j.o.Logger.Warn("journal: no spare segment", "dir", j.dir, "err", err)
-	}
+	return s, err
 }

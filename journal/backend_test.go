@@ -187,7 +187,7 @@ func TestBackendPwrite_SeenFromOutside(t *testing.T) {
 // there, as the control page of a mapped writer would.
 func TestBackendPwrite_DamageAfterDeath(t *testing.T) {
 	st := newMemStorage()
-	j, err := openMem(st, Options{Durability: Batch()})
+	j, err := openMem(st, Options{Durability: None(), Backend: BackendPwrite})
 	require.NoError(t, err)
 	for i := range int64(20) {
 		appendTo(t, j, i+1)

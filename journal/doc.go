@@ -48,7 +48,8 @@
 // writer never waits for it.
 //
 //	mode          kill -9 takes           power loss takes
-//	None          what is not committed   everything since the last Sync, WaitDurable or Close
+//	None          what is not committed   everything since the last Sync, WaitDurable or Close, but at
+//	                                      most some five segments
 //	Interval(d)   what is not committed   at most about d, and one sync
 //	Group(d, n)   what is not committed   at most about d or n bytes, and one sync
 //	Batch         what is not committed   what was committed since the last sync began

@@ -49,8 +49,10 @@ type Journal struct {
 	promise     atomic.Bool   // somebody wants the control page to say what is durable
 	poke        chan struct{} // capacity 1: the syncer has something to look at
 
-	mu   sync.Mutex
-	live []*segment // published and not fully synced, in order; the last is the active one
+	mu sync.Mutex
+	// retired are sealed and synced segments that are kept mapped for recycling, by id.
+	retired map[uint64]*segment
+	live    []*segment // published and not fully synced, in order; the last is the active one
 
 	ahead    ahead
 	chain    *chainer  // nil without Options.Chain
@@ -69,7 +71,7 @@ type Journal struct {
 }
 
 type counters struct {
-	syncs, rolls, stalls, syncNanos atomic.Uint64
+	syncs, rolls, stalls, syncNanos, recycled atomic.Uint64
 
 	named                  [stallKinds]stallCounter
 	minorBefore, majorThen uint64 // page faults of the process before Open
@@ -394,11 +396,16 @@ func (j *Journal) close() error {
 	if errors.Join(errs...) == nil {
 		errs = append(errs, j.settleActive())
 	}
+	j.trimMu.Lock() // until a Trim has let go of segments
+	defer j.trimMu.Unlock()
 	for _, s := range append(j.live, j.w.pending...) {
 		errs = append(errs, s.release())
 	}
 	if !j.w.inLive() {
 		errs = append(errs, j.w.seg.release())
+	}
+	for _, s := range j.retired {
+		errs = append(errs, s.release())
 	}
 	errs = append(errs, j.ahead.discard())
 	errs = append(errs, j.chain.close())

@@ -48,6 +48,13 @@ type Options struct {
 	// bytes, in [64 KiB, 1 GiB]. Default 8 MiB.
 	TouchAheadBytes int64
 
+	// RecycleSegments is how many sealed segments stay mapped so that Trim can make them the next
+	// ones to be written to; in [0, 65,536], default 0: all are removed. Their pages are in memory
+	// and in the mapping, so that the writer, and who prepares for it, meets none for the first
+	// time. It takes address space, and page tables of 1/512 of it, and is of most use if it covers
+	// what retention keeps and two more. BackendMmap only.
+	RecycleSegments int
+
 	// VerifyAll makes Open check every record of every segment. By default it checks the
 	// newest segment, each older one that nothing proves to have been synced, and the headers
 	// and seals of the rest; readers check what they deliver in any case.
@@ -116,7 +123,8 @@ const (
 	modeBatch
 )
 
-// None never syncs by itself: only Sync, RequestSync, WaitDurable and Close do.
+// None never syncs what is being written: only Sync, RequestSync, WaitDurable and Close do. Full
+// segments are synced once four of them wait, to let go of their memory.
 func None() Durability { return Durability{mode: modeNone} }
 
 // Interval syncs at most d after the first record that is not durable, d in (0, 1h].
@@ -217,6 +225,9 @@ func (o Options) validate() error {
 	}
 	if o.TouchAheadBytes < 64<<10 || o.TouchAheadBytes > 1<<30 {
 		fault("TouchAheadBytes: %d is outside [%d, %d]", o.TouchAheadBytes, 64<<10, 1<<30)
+	}
+	if o.RecycleSegments < 0 || o.RecycleSegments > 1<<16 {
+		fault("RecycleSegments: %d is outside [0, %d]", o.RecycleSegments, 1<<16)
 	}
 	if o.Signer != nil {
 		if _, ok := o.Signer.Public().(ed25519.PublicKey); !ok {

@@ -36,6 +36,9 @@ type TrimReport struct {
 // and has no gap. Who needs a snapshot to make up for what is removed holds the log from the
 // snapshot's sequence on.
 //
+// With Options.RecycleSegments a segment that no reader has open and no other name links to becomes
+// one of the next that are written to, instead of being removed.
+//
 // Errors: the bounds' faults; ErrHold if the holds cannot be read, and then nothing is removed;
 // *CorruptionError; the sticky error.
 func (j *Journal) Trim(r Retention) (rep TrimReport, err error) {
@@ -43,11 +46,11 @@ func (j *Journal) Trim(r Retention) (rep TrimReport, err error) {
 	if r.Before < 0 || r.MaxAge < 0 || r.MaxBytes < 0 {
 		return rep, fmt.Errorf("journal: retention: negative bound in %+v", r)
 	}
+	j.trimMu.Lock()
+	defer j.trimMu.Unlock()
 	if err := j.Err(); err != nil {
 		return rep, err
 	}
-	j.trimMu.Lock()
-	defer j.trimMu.Unlock()
 	holds, err := readHolds(j.st, j.dir)
 	if err != nil {
 		return rep, err
@@ -95,11 +98,17 @@ func (j *Journal) Trim(r Retention) (rep TrimReport, err error) {
 		// Before the file goes: a reader that starts now must not be promised it.
 		j.first.Store(parts[i+1].first)
 		rep.First = parts[i+1].first
-		if err := j.st.remove(filepath.Join(j.dir, p.name)); err != nil {
-			return rep, fmt.Errorf("journal: remove %s: %w", p.name, err)
+		recycled, err := j.recycle(p)
+		if err != nil {
+			return rep, err
 		}
-		if err := j.st.syncDir(j.dir); err != nil {
-			return rep, fmt.Errorf("journal: remove %s: %w", p.name, err)
+		if !recycled {
+			if err := j.st.remove(filepath.Join(j.dir, p.name)); err != nil {
+				return rep, fmt.Errorf("journal: remove %s: %w", p.name, err)
+			}
+			if err := j.st.syncDir(j.dir); err != nil {
+				return rep, fmt.Errorf("journal: remove %s: %w", p.name, err)
+			}
 		}
 		rep.Removed++
 		rep.Bytes += p.size

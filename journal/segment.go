@@ -30,7 +30,8 @@ type segment struct {
 	settled    bool // file and directory were synced since it was made
 	generation uint64
 	durable    pair
-	pairDue    bool // durable is further than what the control page promises
+	endBytes   int64 // of the journal since Open, at the seal; the writer's until the segment is published
+	pairDue    bool  // durable is further than what the control page promises
 }
 
 // randomness is where identities, salts and creation times come from; tests replace it to make

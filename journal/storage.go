@@ -15,7 +15,8 @@ type storage interface {
 	list(dir string, limit int) ([]string, error)
 	// create makes a file of n bytes, allocated and zero; it fails if the name exists.
 	create(name string, n int64) (file, error)
-	// open opens a regular file, following no symbolic link.
+	// open opens a regular file, following no symbolic link. A segment that is opened for reading
+	// is not recycled as long as it, or a mapping of it, is open.
 	open(name string, write bool) (file, error)
 	// rename moves a file, over the one that has the new name if there is one.
 	rename(from, to string) error
@@ -31,6 +32,11 @@ type file interface {
 	io.ReaderAt
 	io.WriterAt
 	size() (int64, error)
+	// links returns how many names the file has.
+	links() (uint64, error)
+	// tryLock takes the file for this open file alone, unless somebody has it open for reading:
+	// then unlock is nil.
+	tryLock() (unlock func(), err error)
 	// allocate gives the first n bytes real blocks and extends the file to them if need be.
 	allocate(n int64) error
 	// extend makes the file n bytes long, which is no less than before, without blocks.

@@ -45,6 +45,9 @@ type memNode struct {
 	words []uint64
 	size  int64
 	image []byte // content at the last sync, if crashy
+
+	readers int // open for reading; guarded by the storage's mu
+	linked  int // names besides the first
 }
 
 func newMemStorage() *memStorage {
@@ -214,7 +217,7 @@ func (s *memStorage) create(name string, n int64) (file, error) {
 	node := newMemNode(n)
 	s.nodes[name] = node
 	s.note("", name, node)
-	return &memFile{s, node, name}, nil
+	return &memFile{s: s, n: node, name: name}, nil
 }
 
 func (s *memStorage) open(name string, write bool) (file, error) {
@@ -227,7 +230,10 @@ func (s *memStorage) open(name string, write bool) (file, error) {
 	if n == nil {
 		return nil, &os.PathError{Op: "open", Path: name, Err: os.ErrNotExist}
 	}
-	return &memFile{s, n, name}, nil
+	if !write {
+		n.readers++
+	}
+	return &memFile{s: s, n: n, name: name, reads: !write}, nil
 }
 
 func (s *memStorage) rename(from, to string) error {
@@ -319,6 +325,24 @@ type memFile struct {
 	s    *memStorage
 	n    *memNode
 	name string
+
+	reads, closed bool // guarded by s.mu
+}
+
+func (f *memFile) links() (uint64, error) {
+	return uint64(1 + f.n.linked), f.s.op("links", f.name)
+}
+
+func (f *memFile) tryLock() (func(), error) {
+	if err := f.s.op("tryLock", f.name); err != nil {
+		return nil, err
+	}
+	f.s.mu.Lock()
+	defer f.s.mu.Unlock()
+	if f.n.readers > 0 {
+		return nil, nil
+	}
+	return func() {}, nil
 }
 
 // ReadAt loads words atomically: a survey reads control pages that a writer is storing to.
@@ -429,4 +453,13 @@ func (f *memFile) sync() error {
 
 func (f *memFile) syncData() error { return f.sync() }
 func (f *memFile) dropCache()      {}
-func (f *memFile) close() error    { return f.s.quietOp("close", f.name) }
+
+func (f *memFile) close() error {
+	f.s.mu.Lock()
+	if f.reads && !f.closed {
+		f.n.readers--
+	}
+	f.closed = true
+	f.s.mu.Unlock()
+	return f.s.quietOp("close", f.name)
+}

@@ -108,7 +108,33 @@ func (osStorage) open(name string, write bool) (file, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !write && filepath.Ext(name) == segmentSuffix {
+		if err := share(f, name); err != nil {
+			f.Close()
+			return nil, err
+		}
+	}
 	return osFile{f}, nil
+}
+
+// share takes the lock that keeps a segment from being recycled, and makes sure that it has not been
+// between the opening and that. Where there are no such locks nothing is recycled either.
+func share(f *os.File, name string) error {
+	if sysio.LockShared(f) != nil {
+		return nil
+	}
+	opened, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	named, err := os.Lstat(name)
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(opened, named) {
+		return &os.PathError{Op: "open", Path: name, Err: os.ErrNotExist}
+	}
+	return nil
 }
 
 func (osStorage) rename(from, to string) error { return os.Rename(from, to) }
@@ -138,6 +164,19 @@ func (f osFile) size() (int64, error) {
 	return st.Size(), nil
 }
 
+func (f osFile) links() (uint64, error) { return sysio.Links(f.File) }
+
+func (f osFile) tryLock() (unlock func(), err error) {
+	err = sysio.Lock(f.File)
+	if errors.Is(err, sysio.ErrLocked) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return func() { _ = sysio.Unlock(f.File) }, nil
+}
+
 func (f osFile) allocate(n int64) error { return sysio.Allocate(f.File, 0, n) }
 
 func (f osFile) extend(n int64) error { return f.Truncate(n) }
@@ -158,11 +197,11 @@ func (f osFile) mmap(n int64, write bool) ([]byte, error) { return sysio.Map(f.F
 func (f osFile) munmap(m []byte) error                    { return sysio.Unmap(m) }
 
 func (f osFile) touch(m []byte) error {
-	err := sysio.PopulateWrite(m)
-	if errors.Is(err, sysio.ErrUnsupported) {
-		return touchPages(m)
+	// A page that is present may still cost a hypervisor's attention at the first store to it.
+	if err := sysio.PopulateWrite(m); err != nil && !errors.Is(err, sysio.ErrUnsupported) {
+		return err
 	}
-	return err
+	return touchPages(m)
 }
 
 func (f osFile) populate(m []byte) { _ = sysio.PopulateRead(m) }

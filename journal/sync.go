@@ -32,6 +32,9 @@ func (j *Journal) runSyncer() {
 		dirty := written > synced
 		wanted := j.wanted.Load() > j.syncs.value.Load()
 		full := d.mode == modeGroup && written-synced >= d.bytes
+		if d.mode == modeNone && !j.poisoned() {
+			j.syncSealed()
+		}
 		if !j.poisoned() && (wanted || dirty && (d.mode == modeBatch || due || full)) {
 			j.wakeAt.Store(math.MaxInt64)
 			if j.syncNow() {
@@ -88,6 +91,45 @@ func (j *Journal) pokeSyncer() {
 // poisoned tells whether no sync may be tried any more.
 func (j *Journal) poisoned() bool { return j.failed.Load() }
 
+// sealedMost is how many segments may be mapped and not synced in mode None.
+const sealedMost = 4
+
+// syncSealed syncs sealed segments in mode None once there are too many of them: somebody has to
+// let go of their mappings, and retention takes nothing that is not durable. The active segment
+// stays as it is.
+func (j *Journal) syncSealed() {
+	j.mu.Lock()
+	segs := j.live
+	j.mu.Unlock()
+	if len(segs) <= sealedMost {
+		return
+	}
+	for _, s := range segs[:len(segs)-1] {
+		if err := j.syncSegment(s, true); err != nil {
+			j.poison(s.name, err)
+			return
+		}
+		j.mu.Lock()
+		j.live = append([]*segment(nil), j.live[1:]...)
+		j.mu.Unlock()
+		j.stats.syncs.Add(1)
+		j.syncedBytes.Store(max(s.endBytes, j.syncedBytes.Load()))
+		j.durable.advance(max(s.durable.sequence, j.durable.value.Load()))
+		j.chain.sealedUpTo(s.hdr.id)
+		j.letGo(s)
+	}
+}
+
+// letGo releases a segment that is sealed and synced, or keeps it for recycling.
+func (j *Journal) letGo(s *segment) {
+	if j.retire(s) {
+		return
+	}
+	if err := s.release(); err != nil {
+		j.o.Logger.Warn("journal: release", "dir", j.dir, "segment", s.name, "err", err)
+	}
+}
+
 // promiseEvery is how old a promise in the control page of a writer that uses pwrite may be. At
 // 0.3 ms a sync one in 60 then has a second page to write.
 const promiseEvery = 20 * time.Millisecond
@@ -141,9 +183,7 @@ func (j *Journal) syncNow() (due bool) {
 		}
 		due = s.pairDue
 		if sealed {
-			if err := s.release(); err != nil {
-				j.o.Logger.Warn("journal: release", "dir", j.dir, "segment", s.name, "err", err)
-			}
+			j.letGo(s)
 		}
 	}
 	if len(segs) > 1 {
@@ -250,7 +290,8 @@ type Stats struct {
 	LossTime         time.Duration // at most so old
 	Syncs            uint64        // syncs done
 	SyncTime         time.Duration // spent in them
-	Rolls            uint64        // segments begun after the first
+	Rolls            uint64        // segments begun after the first,
+	Recycled         uint64        // as many of them, or one more, in recycled files
 	// Stalls counts how often the writer had to wait for a segment or touch a page itself,
 	// because the goroutine that prepares ahead was late.
 	Stalls   uint64
@@ -282,6 +323,7 @@ func (j *Journal) Stats() Stats {
 	s.Syncs = j.stats.syncs.Load()
 	s.SyncTime = time.Duration(j.stats.syncNanos.Load())
 	s.Rolls = j.stats.rolls.Load()
+	s.Recycled = j.stats.recycled.Load()
 	s.Stalls = j.stats.stalls.Load()
 	for k := range s.Named {
 		s.Named[k] = j.stats.named[k].load()

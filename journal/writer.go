@@ -373,7 +373,11 @@ func (j *Journal) publishRolled() {
 	// pending[0] is live already: it was the active one.
 	j.live = append(j.live, w.pending[1:]...)
 	j.live = append(j.live, w.seg)
+	crowded := len(j.live) > sealedMost
 	j.mu.Unlock()
+	if crowded && j.o.Durability.mode == modeNone {
+		j.pokeSyncer()
+	}
 	clear(w.pending)
 	w.pending, w.sealedAt, w.lastOf = w.pending[:0], w.sealedAt[:0], w.lastOf[:0]
 }
@@ -446,6 +450,7 @@ func (j *Journal) roll() error {
 	w.sealedAt = append(w.sealedAt, end)
 	w.lastOf = append(w.lastOf, w.seq)
 	w.stagedBytes += end - w.off
+	full.endBytes = w.stagedBytes
 	w.staged = true
 	w.off = recordsOffset
 	w.attach(next)

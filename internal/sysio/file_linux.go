@@ -41,6 +41,26 @@ func Lock(f *os.File) error {
 	return wrap("lock", f, err)
 }
 
+// LockShared takes a lock on f that others can share and Lock cannot, waiting for the end of a Lock.
+// It lasts as long as the open file, a mapping of it included.
+func LockShared(f *os.File) error {
+	lk := unix.Flock_t{Type: unix.F_RDLCK}
+	return wrap("lock", f, retry(func() error { return unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLKW, &lk) }))
+}
+
+// Unlock ends a Lock of the same open file.
+func Unlock(f *os.File) error {
+	lk := unix.Flock_t{Type: unix.F_UNLCK}
+	return wrap("unlock", f, retry(func() error { return unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &lk) }))
+}
+
+// Links returns how many names f has.
+func Links(f *os.File) (uint64, error) {
+	var st unix.Stat_t
+	err := retry(func() error { return unix.Fstat(int(f.Fd()), &st) })
+	return uint64(st.Nlink), wrap("stat", f, err)
+}
+
 // Locked tells whether another open file holds the lock, without taking it.
 func Locked(f *os.File) (bool, error) {
 	lk := unix.Flock_t{Type: unix.F_WRLCK}

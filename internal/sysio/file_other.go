@@ -10,6 +10,15 @@ func OpenFile(string, int, os.FileMode) (*os.File, error) { return nil, ErrUnsup
 // Lock returns ErrUnsupported.
 func Lock(*os.File) error { return ErrUnsupported }
 
+// LockShared returns ErrUnsupported.
+func LockShared(*os.File) error { return ErrUnsupported }
+
+// Unlock returns ErrUnsupported.
+func Unlock(*os.File) error { return ErrUnsupported }
+
+// Links returns ErrUnsupported.
+func Links(*os.File) (uint64, error) { return 0, ErrUnsupported }
+
 // Locked returns ErrUnsupported.
 func Locked(*os.File) (bool, error) { return false, ErrUnsupported }
 
