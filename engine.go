@@ -32,6 +32,7 @@ type Engine struct {
 	overflow *handlers.Overflow
 	feedback *handlers.Feedback
 	dedup    *handlers.Dedup
+	replies  *handlers.Replies
 	timers   *handlers.Timers
 	clock    Clock // nil = the system's, without a detour
 	log      *slog.Logger
@@ -84,6 +85,7 @@ func Open(dir string, t *Topology, o Options) (*Engine, error) {
 	e := &Engine{
 		dir: dir, options: o, topology: t, journal: j, log: o.Logger,
 		dedup:     handlers.NewDedup(o.DedupWindow),
+		replies:   handlers.NewReplies(),
 		waits:     map[string]*ring.Consumer{},
 		producers: map[string]*Producer{},
 		following: map[string]bool{},
@@ -205,7 +207,7 @@ func (e *Engine) build(h *history) error {
 	for _, p := range e.topology.lanes {
 		durable = durable || p.options.Behind == Durable
 	}
-	jo := handlers.JournalerOptions{LastTime: h.lastTime, Now: e.now}
+	jo := handlers.JournalerOptions{LastTime: h.lastTime, Now: e.now, Replies: e.replies}
 	if durable && o.Journal.Durability != journal.None() {
 		jo.SyncBacklog = int64(o.Slots / 2)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/headrace/headrace/handlers"
 	"github.com/headrace/headrace/ring"
 )
 
@@ -28,6 +29,9 @@ var (
 	// ErrPartialRepeat reports a batch of which only a part was published before. It is not the batch of
 	// the first time, and nothing of it was published now.
 	ErrPartialRepeat = errors.New("headrace: some events of the batch were published before")
+
+	// ErrCalling reports a Call with an id for which another Call waits.
+	ErrCalling = errors.New("headrace: a call with this id is waiting")
 
 	// ErrUnknownLane reports the name of a lane or projection that the topology does not have.
 	ErrUnknownLane = errors.New("headrace: no lane of this name")
@@ -74,4 +78,29 @@ func (e *Engine) haltError() error {
 		return fmt.Errorf("%w: %w", ErrHalted, cause)
 	}
 	return ErrHalted
+}
+
+// RejectedError is the answer of a handler that rejects a command: the world goes on, and the command
+// has changed nothing. It stands in the log as a handlers.Rejected.
+type RejectedError struct {
+	Command  int64  // sequence of the command
+	Sequence int64  // sequence of the rejection
+	Code     string // for programs, such as "insufficient-funds"
+	Reason   string // for people
+}
+
+func (e *RejectedError) Error() string {
+	return fmt.Sprintf("headrace: command %d was rejected (%s): %s", e.Command, e.Code, e.Reason)
+}
+
+// FailedError is the end of a Call whose handler has failed and has a failure policy. With the outcome
+// handlers.OutcomeRetry the command is tried again later; its answer will be in the log, and nobody waits for it.
+type FailedError struct {
+	Command  int64 // sequence of the command
+	Sequence int64 // sequence of the outcome
+	Outcome  handlers.Failed
+}
+
+func (e *FailedError) Error() string {
+	return fmt.Sprintf("headrace: command %d failed (%s: %s), outcome %s", e.Command, e.Outcome.Reason, e.Outcome.Message, e.Outcome.Outcome)
 }

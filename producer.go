@@ -25,6 +25,13 @@ type Meta struct {
 	Kind          event.Kind  // default the type's
 	Time          time.Time   // when it happened, in the years 1678 to 2261; default now
 	Trace         event.Trace // of the span that publishes it
+
+	// StreamVersion of a command to an aggregate is the number that its first event must get in the stream
+	// of Key: one more than the version that the caller has looked at, 1 for an entity that must not
+	// exist. The command is rejected if it would get another. Default 0: any.
+	StreamVersion int64
+
+	call event.ID // the id of a Call that brought none: no deduplication for it
 }
 
 // Producer publishes events under one name. Events published one after the other stand in the log in
@@ -123,12 +130,18 @@ func (p *Producer) fence(ctx context.Context) error {
 //
 // It does not allocate if the event fits a slot and its type has its own encoder.
 func Publish[T any](ctx context.Context, p *Producer, v T, m Meta) (int64, error) {
+	seq, _, err := publishOnce(ctx, p, v, m)
+	return seq, err
+}
+
+// publishOnce is Publish; fresh is false for a repeat.
+func publishOnce[T any](ctx context.Context, p *Producer, v T, m Meta) (seq int64, fresh bool, err error) {
 	bound, codec, err := handlers.Lookup[T](p.engine.types)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	if err := bound.Owned(); err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	return publishChecked(ctx, p, bound, codec, &v, &m)
 }
@@ -139,19 +152,21 @@ func publishSystem[T any](ctx context.Context, p *Producer, v T, m Meta) (int64,
 	if err != nil {
 		return 0, err
 	}
-	return publishChecked(ctx, p, bound, codec, &v, &m)
+	seq, _, err := publishChecked(ctx, p, bound, codec, &v, &m)
+	return seq, err
 }
 
-func publishChecked[T any](ctx context.Context, p *Producer, bound *handlers.Bound, codec *event.Type[T], v *T, m *Meta) (int64, error) {
+func publishChecked[T any](ctx context.Context, p *Producer, bound *handlers.Bound, codec *event.Type[T], v *T, m *Meta) (seq int64, fresh bool, err error) {
 	if err := p.admit(ctx); err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	if m.ID.IsZero() {
-		return publish(ctx, p, bound, codec, v, m)
+		seq, err := publish(ctx, p, bound, codec, v, m)
+		return seq, true, err
 	}
-	seq, fresh, err := p.engine.dedup.Begin(ctx, m.ID, bound.ID)
+	seq, fresh, err = p.engine.dedup.Begin(ctx, m.ID, bound.ID)
 	if err != nil || !fresh {
-		return seq, err
+		return seq, false, err
 	}
 	done := false
 	defer func() { // also when an encoder ends the goroutine
@@ -160,11 +175,11 @@ func publishChecked[T any](ctx context.Context, p *Producer, bound *handlers.Bou
 		}
 	}()
 	if seq, err = publish(ctx, p, bound, codec, v, m); err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	done = true
 	p.engine.dedup.Done(m.ID, seq)
-	return seq, nil
+	return seq, true, nil
 }
 
 func publish[T any](ctx context.Context, p *Producer, bound *handlers.Bound, codec *event.Type[T], v *T, m *Meta) (int64, error) {
@@ -264,7 +279,7 @@ func (p *Producer) begin(s *handlers.Slot, bound *handlers.Bound, m *Meta, kind 
 	h := event.Header{
 		Kind: m.Kind, Version: version, ID: m.ID, Idempotent: !m.ID.IsZero(),
 		CorrelationID: m.CorrelationID, CausationID: m.CausationID,
-		Trace: m.Trace, Producer: p.name, Key: m.Key,
+		Trace: m.Trace, Producer: p.name, Key: m.Key, StreamVersion: m.StreamVersion,
 	}
 	if h.Kind == 0 {
 		h.Kind = kind
@@ -276,7 +291,9 @@ func (p *Producer) begin(s *handlers.Slot, bound *handlers.Bound, m *Meta, kind 
 		}
 	}
 	if h.ID.IsZero() {
-		h.ID = event.NewIDAt(now)
+		if h.ID = m.call; h.ID.IsZero() {
+			h.ID = event.NewIDAt(now)
+		}
 	}
 	room := s.Room()
 	if expected := bound.Expect(); expected > cap(room) {

@@ -21,6 +21,7 @@ type Journaler struct {
 	lastTime int64
 	next     int64 // everything before it is journaled
 	hurry    int64 // backlog of the durable gate, in events, from which a sync is asked for; 0 = never
+	replies  *Replies
 }
 
 // JournalerOptions configures a Journaler; the zero value is the default.
@@ -30,6 +31,8 @@ type JournalerOptions struct {
 	// SyncBacklog asks for a sync at once when so many events are written and not durable. It
 	// is for rings in which a consumer waits for durability. 0 leaves the time to the journal.
 	SyncBacklog int64
+	// Replies are told of every event that is written while somebody waits for one. Default none.
+	Replies *Replies
 }
 
 // NewJournaler returns a journaler from r to j. The next sequence of both must agree.
@@ -37,7 +40,7 @@ func NewJournaler(r *ring.Ring[Slot], j *journal.Journal, o JournalerOptions) *J
 	if o.Now == nil {
 		o.Now = func() int64 { return time.Now().UnixNano() }
 	}
-	return &Journaler{journal: j, ring: r, now: o.Now, lastTime: o.LastTime, hurry: o.SyncBacklog}
+	return &Journaler{journal: j, ring: r, now: o.Now, lastTime: o.LastTime, hurry: o.SyncBacklog, replies: o.Replies}
 }
 
 // HandleSpan stages the span's slots and commits them. An error of the journal stops the ring; the
@@ -53,6 +56,9 @@ func (h *Journaler) HandleSpan(first int64, span []Slot) error {
 	}
 	if err := h.journal.Commit(); err != nil {
 		return err
+	}
+	if h.replies.wanted() {
+		h.replies.look(first, span)
 	}
 	if h.hurry > 0 && h.journal.Written()-h.journal.Durable() >= h.hurry {
 		h.journal.RequestSync()

@@ -41,6 +41,7 @@ var (
 		{failedID, failedType},
 		{redeliverID, redeliverType},
 		{discardedID, discardedType},
+		{rejectedID, event.MustRegister[Rejected](systemRegistry, RejectedName, 1)},
 	}
 )
 

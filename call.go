@@ -1,0 +1,145 @@
+package headrace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/headrace/headrace/event"
+	"github.com/headrace/headrace/handlers"
+	"github.com/headrace/headrace/journal"
+)
+
+// Reply is what a Call returns.
+type Reply[R any] struct {
+	Value    R
+	Command  int64 // sequence of the command
+	Sequence int64 // sequence of the answer: wait for it at a projection to see what the command did
+}
+
+// Call publishes a command and waits for the event of type R with which its handler answers it: the first
+// that it emits for this command. The answer is written when Call returns; WaitDurable with its
+// sequence makes sure of more.
+//
+//	reply, err := headrace.Call[Withdrawn](ctx, web, Withdraw{100}, headrace.Meta{Key: "account-17"})
+//
+// With m.ID it may be repeated, after a timeout or a crash: a command that is in the log already
+// is not published again, and its answer is looked up there.
+//
+// A handler that emits neither an R nor a rejection leaves the caller waiting until ctx ends. The
+// command may then still be handled: only the answer was given up.
+//
+// Errors: *RejectedError; *FailedError if the handler fails and does not halt the engine; those of Publish, ErrWouldDeadlock in every handler included; the error of ctx;
+// ErrHalted and ErrClosed if the engine stopped before the answer; ErrCalling if another Call waits for the
+// same id; event.ErrUnregistered if R is not registered; *event.DecodeError.
+func Call[R, C any](ctx context.Context, p *Producer, cmd C, m Meta) (Reply[R], error) {
+	var reply Reply[R]
+	e := p.engine
+	bound, codec, err := handlers.Lookup[R](e.types)
+	if err != nil {
+		return reply, err
+	}
+	if handlers.OnLane(e.lanes) {
+		return reply, ErrWouldDeadlock
+	}
+	id := m.ID
+	if id.IsZero() {
+		id = event.NewID()
+		m.call = id
+	}
+	wanted := func(typeID uint16) bool { return typeID == bound.ID || handlers.EndsCall(typeID) }
+	wait, ok := e.replies.Expect(id, wanted)
+	if !ok {
+		return reply, fmt.Errorf("%w: %s", ErrCalling, id)
+	}
+	defer e.replies.Forget(wait)
+	seq, fresh, err := publishOnce(ctx, p, cmd, m)
+	if err != nil {
+		return reply, err
+	}
+	reply.Command = seq
+	var a handlers.Answer
+	found := false
+	if !fresh {
+		a, found, err = e.findAnswer(ctx, seq, id, wanted)
+	}
+	if err == nil && !found {
+		a, err = e.awaitAnswer(ctx, wait)
+	}
+	if err != nil {
+		return reply, err
+	}
+	reply.Sequence = a.Sequence
+	if a.Type != bound.ID {
+		return reply, refusal(seq, a)
+	}
+	return reply, codec.DecodeView(a.Event, &reply.Value)
+}
+
+func (e *Engine) awaitAnswer(ctx context.Context, wait *handlers.Reply) (handlers.Answer, error) {
+	var err error
+	select {
+	case a := <-wait.Answer():
+		return a, nil
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-e.ctx.Done():
+		if err = e.haltedOrNil(); err == nil {
+			err = ErrClosed
+		}
+	}
+	select {
+	case a := <-wait.Answer(): // it came at the same moment
+		return a, nil
+	default:
+		return handlers.Answer{}, err
+	}
+}
+
+// findAnswer looks for the answer to a command that was published before. One that is written after the
+// search comes through Replies, which is asked already.
+func (e *Engine) findAnswer(ctx context.Context, command int64, id event.ID, wanted func(uint16) bool) (handlers.Answer, bool, error) {
+	var none, a handlers.Answer
+	r, err := e.journal.NewReader(command+1, journal.ReaderOptions{})
+	if err != nil {
+		return none, false, err
+	}
+	defer r.Close()
+	_, err = r.Read(func(rec journal.Record) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if rec.Kind != journal.KindEvent || !wanted(rec.Type) {
+			return nil
+		}
+		v, err := event.Parse(rec.Body)
+		if err != nil {
+			return fmt.Errorf("headrace: event %d: %w", rec.Sequence, err)
+		}
+		if _, caused := v.Origin(); !caused || v.CausationID() != id {
+			return nil
+		}
+		v, err = event.Parse(append([]byte(nil), rec.Body...))
+		a = handlers.Answer{Sequence: rec.Sequence, Type: rec.Type, Event: v}
+		return errors.Join(err, errAnswered)
+	})
+	if errors.Is(err, errAnswered) {
+		return a, true, nil
+	}
+	return none, false, err
+}
+
+// errAnswered ends the search.
+var errAnswered = errors.New("headrace: answered")
+
+// refusal turns an answer that is no R into an error.
+func refusal(command int64, a handlers.Answer) error {
+	if o, failed, err := handlers.ReadOutcome(a.Type, a.Event); failed {
+		return errors.Join(&FailedError{Command: command, Sequence: a.Sequence, Outcome: o.Failed}, err)
+	}
+	r, err := handlers.DecodeRejected(a)
+	if err != nil {
+		return err
+	}
+	return &RejectedError{Command: command, Sequence: a.Sequence, Code: r.Code, Reason: r.Reason}
+}
