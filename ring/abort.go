@@ -75,10 +75,6 @@ func (r *Ring[T]) Span(lo, hi int64) (a, b []T) {
 	if n < 1 || n > len(r.slots) {
 		return nil, nil
 	}
-	if debugging {
-		r.seq.checkSlot(lo)
-		r.seq.checkSlot(hi)
-	}
 	at := int(lo & int64(len(r.slots)-1))
 	if at+n <= len(r.slots) {
 		return r.slots[at : at+n : at+n], nil

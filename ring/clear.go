@@ -27,22 +27,6 @@ func hasPointers(t reflect.Type) bool {
 	return true
 }
 
-// Fill calls f once for each slot, for slots that hold something from the beginning, such as buffers
-// that producers write into. It must be called before the first claim; the error is ErrStarted if
-// something was claimed, or the ring was started or stopped. A producer then finds in a slot what
-// f or the event before has left there, so a Clear that empties slots undoes it.
-func (r *Ring[T]) Fill(f func(slot *T)) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.started || r.seq.stopping() || r.seq.claimed() >= r.seq.first {
-		return ErrStarted
-	}
-	for i := range r.slots {
-		f(&r.slots[i])
-	}
-	return nil
-}
-
 // Clear returns a handler that clears slots when nobody needs them any more: with clear, or, where
 // that is nil, by setting them to T's zero value. Put it behind every other consumer, in the place
 // that gates the producers:

@@ -55,24 +55,3 @@ func TestClear_SlotsAreEmptyBehindIt(t *testing.T) {
 		}
 	}
 }
-
-func TestFill_OnlyBeforeTheFirstClaim(t *testing.T) {
-	both(t, func(t *testing.T, mk maker) {
-		r := mk(Options{Slots: 4, FirstSequence: 6})
-		n := int64(0)
-		fill := func(slot *int64) { n++; *slot = n }
-		require.NoError(t, r.Fill(fill))
-		require.Equal(t, []int64{1, 2, 3, 4}, r.slots)
-		hi, err := r.Claim(1)
-		require.NoError(t, err)
-		require.ErrorIs(t, r.Fill(fill), ErrStarted)
-		r.Publish(hi, hi)
-		r = mk(Options{})
-		mustConsume(t, r, "c", ignore, ConsumerOptions{})
-		require.NoError(t, r.Start())
-		require.ErrorIs(t, r.Fill(fill), ErrStarted)
-		require.NoError(t, r.Close(within(t)))
-		require.ErrorIs(t, r.Fill(fill), ErrStarted)
-		require.Equal(t, int64(4), n)
-	})
-}

@@ -19,8 +19,8 @@ import (
 // Goexit that ErrorPolicy passes over, a new one), in sequence order, each event once, or again
 // after a retry or a Rewind. Aborted events are left out: spans end before them.
 //
-// A handler may have more methods: StartHandler, BatchHandler, AbortHandler, IdleHandler,
-// StopHandler, ParkHandler.
+// A handler may have more methods: StartHandler, BatchHandler, AbortHandler, StopHandler,
+// ParkHandler.
 //
 // From inside HandleSpan, Close fences the producers and returns ErrWouldDeadlock at once, while
 // the ring goes on draining; Claim returns ErrWouldDeadlock when only the handler's own return
@@ -36,7 +36,7 @@ type HandlerFunc[T any] func(first int64, span []T) error
 func (f HandlerFunc[T]) HandleSpan(first int64, span []T) error { return f(first, span) }
 
 // Consumer is a named place in the graph of a ring's consumers. Its methods may be called from
-// any goroutine, except Release, and do not allocate, except for WaitFor where it has to wait.
+// any goroutine, except Release, and do not allocate.
 type Consumer struct {
 	seq    *sequencer
 	name   string

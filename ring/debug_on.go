@@ -3,6 +3,7 @@
 package ring
 
 import (
+	"fmt"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -93,4 +94,8 @@ func (d *debugState) claimant(seq int64) []uintptr {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.open[seq].stack
+}
+
+func misuse(lo, hi int64, format string, args ...any) {
+	panic(&MisuseError{Lo: lo, Hi: hi, Reason: fmt.Sprintf(format, args...)})
 }

@@ -210,10 +210,6 @@ func (r *Ring[T]) newLoop(c *Consumer, h Handler[T], o ConsumerOptions) *loop[T]
 		policy:   o.OnError.withDefaults(),
 		parking:  new(parking[T]),
 		pin:      o.Pin,
-		alarm:    alarm{after: o.IdleAfter},
-	}
-	if o.IdleAfter == 0 {
-		l.alarm.after = DefaultIdleAfter
 	}
 	if l.maxBatch == 0 {
 		l.maxBatch = max(1, r.seq.slots/8)

@@ -41,7 +41,6 @@ type hooks[T any] struct {
 	start    StartHandler
 	batch    BatchHandler
 	aborted  AbortHandler
-	idle     IdleHandler
 	stop     StopHandler
 	setAside ParkHandler[T]
 }
@@ -50,7 +49,6 @@ func hooksOf[T any](h any) (k hooks[T]) {
 	k.start, _ = h.(StartHandler)
 	k.batch, _ = h.(BatchHandler)
 	k.aborted, _ = h.(AbortHandler)
-	k.idle, _ = h.(IdleHandler)
 	k.stop, _ = h.(StopHandler)
 	k.setAside, _ = h.(ParkHandler[T])
 	return k

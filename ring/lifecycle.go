@@ -22,8 +22,7 @@ func (r *Ring[T]) Close(ctx context.Context) error {
 	r.seq.fence()
 	r.seq.wakeEverybody()
 	if !r.endUnstarted() {
-		// A poller's goroutine, which is known only where misuse is looked for, may poll on after ctx.
-		if c := r.seq.current(); c != nil && (!c.polled || ctx.Done() == nil) {
+		if r.seq.current() != nil {
 			return ErrWouldDeadlock
 		}
 		if !block.Recvd(r.done) && !block.RecvOr(r.done, ctx.Done()) {

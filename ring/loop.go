@@ -27,8 +27,6 @@ type loop[T any] struct {
 	parking  *parking[T]
 	reader   *disruptor.DefaultReader
 
-	alarm alarm // for OnIdle
-
 	batchEnd int64 // last sequence that BatchHandler was told of
 	failedAt int64 // first of the events that attempts counts for, 0 if none
 	attempts int
@@ -188,13 +186,7 @@ func (l *loop[T]) Idle(int64) {
 	cursor := l.cursor.Load()
 	l.gate.notify(cursor)
 	l.chase.rest(cursor)
-	var got outcome
-	if l.idle == nil {
-		got = l.await(cursor+1, nil)
-	} else {
-		got = l.awaitOrIdle(cursor + 1)
-	}
-	switch got {
+	switch l.await(cursor+1, nil) {
 	case drained:
 		l.complete.Store(true)
 		_ = l.reader.Close() // nothing can come any more: Reader ends by itself

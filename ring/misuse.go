@@ -6,17 +6,13 @@ import (
 	"strings"
 )
 
-// MisuseError is what Claim, Publish, Abort, Slot and Span, in all their forms, panic with when they
-// break the rules for producers, in programs built with the tag headrace_debug:
+// MisuseError is what a claim or publish panics with that breaks the rules for producers, in
+// programs built with the tag headrace_debug:
 //
 //   - with SingleProducer, two goroutines claim or publish at the same time, or one claims while
 //     another has claims that it has not published, or claims are published out of order;
 //   - with either kind, a sequence is published, or aborted, that is not claimed or that is
-//     published already, or an empty range is;
-//   - the slot is asked for of a sequence that is not claimed, or so old that the slot is another's.
-//
-// With the tag, too, a poller's goroutine, which is the one that polled last, is known as a handler's
-// is: what would wait for its next Poll returns ErrWouldDeadlock instead of hanging.
+//     published already, or an empty range is.
 //
 // Without the tag such a program corrupts events or hangs, and nothing is checked, because a check
 // takes longer than a publish. With it, Unpublished also knows who made the claim.
@@ -59,24 +55,9 @@ func (s *sequencer) checked(n int, claim func() (int64, error)) (int64, error) {
 	return hi, err
 }
 
-// checkSlot is called before the slot of seq is given out.
-func (s *sequencer) checkSlot(seq int64) {
-	claimed := s.claimed()
-	if seq > claimed || seq < s.first {
-		misuse(seq, seq, "the slot of a sequence that is not claimed; the last is %d", claimed)
-	}
-	if seq <= claimed-s.slots {
-		misuse(seq, seq, "the slot is %d's by now", seq+(claimed-seq)/s.slots*s.slots)
-	}
-}
-
 // check is called before [lo, hi] is published.
 func (s *sequencer) check(lo, hi int64) {
 	s.debug.enter()
 	defer s.debug.leave()
 	s.debug.publishing(lo, hi)
-}
-
-func misuse(lo, hi int64, format string, args ...any) {
-	panic(&MisuseError{Lo: lo, Hi: hi, Reason: fmt.Sprintf(format, args...)})
 }

@@ -3,10 +3,6 @@ package ring
 import (
 	"errors"
 	"fmt"
-	"time"
-	"unsafe"
-
-	"github.com/headrace/headrace/internal/cpu"
 )
 
 // Limits and defaults of Options.
@@ -39,8 +35,8 @@ func (p Producers) String() string {
 
 // Options of a ring. The zero value is the default.
 type Options struct {
-	// Slots is the number of events in flight: a power of two in [1, MaxSlots]. They must fit into
-	// the machine's memory. Default DefaultSlots.
+	// Slots is the number of events in flight: a power of two in [1, MaxSlots].
+	// Default DefaultSlots.
 	Slots int
 	// FirstSequence is the sequence of the first event, in [1, MaxFirstSequence]. Default 1.
 	FirstSequence int64
@@ -73,9 +69,6 @@ func (o Options) validate(slotBytes uintptr) error {
 	} else if slotBytes > maxRingBytes/uintptr(o.Slots) {
 		faults = append(faults, optionError("Slots", "%d slots of %d bytes are more than %d bytes",
 			o.Slots, slotBytes, uintptr(maxRingBytes)))
-	} else if has := cpu.MemoryBytes(); has > 0 && o.ringBytes(slotBytes) > has {
-		faults = append(faults, optionError("Slots", "%d slots of %d bytes take %d bytes, and the machine has %d",
-			o.Slots, slotBytes, o.ringBytes(slotBytes), has))
 	}
 	if o.FirstSequence < 1 || o.FirstSequence > MaxFirstSequence {
 		faults = append(faults, optionError("FirstSequence", "%d is not in [1, %d]", o.FirstSequence, int64(MaxFirstSequence)))
@@ -84,15 +77,6 @@ func (o Options) validate(slotBytes uintptr) error {
 		faults = append(faults, optionError("Producers", "%v is neither MultiProducer nor SingleProducer", o.Producers))
 	}
 	return errors.Join(faults...)
-}
-
-// ringBytes is what a valid number of slots takes.
-func (o Options) ringBytes(slotBytes uintptr) uint64 {
-	bytes := uint64(o.Slots) * uint64(slotBytes)
-	if o.Producers == MultiProducer {
-		bytes += uint64(o.Slots) * uint64(unsafe.Sizeof(sequencer{}.marks[0]))
-	}
-	return bytes
 }
 
 // maxRingBytes is far below what an address space holds, so that a size never overflows.
@@ -118,9 +102,6 @@ type ConsumerOptions struct {
 	// past what those in After have handled, or, without After, what is published. 0, the default,
 	// takes FirstSequence before Start; for Ring.Join see there.
 	From int64
-	// IdleAfter is how long nothing must have been readable until a handler with OnIdle is told, and
-	// told again, >= 0. Default DefaultIdleAfter. Handlers without it are not concerned.
-	IdleAfter time.Duration
 	// Pin is where the consumer's goroutine runs. Default: anywhere. A Poller has none.
 	Pin Pin
 }
@@ -144,9 +125,6 @@ func (o ConsumerOptions) validate(s *sequencer) error {
 	}
 	if o.MaxBatch < 0 {
 		faults = append(faults, optionError("MaxBatch", "%d is negative", o.MaxBatch))
-	}
-	if o.IdleAfter < 0 {
-		faults = append(faults, optionError("IdleAfter", "%v is negative", o.IdleAfter))
 	}
 	if o.From < 0 {
 		faults = append(faults, optionError("From", "%d is negative", o.From))

@@ -14,9 +14,8 @@ import (
 // stops the producers in the end, and Close waits for it: go on until Poll returns ErrClosed, or
 // call Leave. Halt does not wait for pollers.
 //
-// The ring does not know on which goroutine a poller runs. One that claims from its own full ring, or
-// closes it, waits for itself; use TryClaim there. With the build tag headrace_debug that is noticed;
-// see MisuseError.
+// The ring does not know on which goroutine a poller runs. One that claims from its own full ring
+// waits for itself; use TryClaim there.
 type Poller[T any] struct {
 	place
 	ring     *Ring[T]
@@ -72,7 +71,6 @@ func (p *Poller[T]) Consumer() *Consumer { return p.place.Consumer }
 // does not block, and does not allocate.
 func (p *Poller[T]) Poll(max int) (first int64, span []T, err error) {
 	p.finish()
-	p.mine()
 	for {
 		if p.err != nil {
 			return 0, nil, p.err
@@ -125,7 +123,6 @@ func (p *Poller[T]) Wait(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	p.mine()
 	if p.await(p.cursor.Load()+1, ctx.Done()) == given {
 		return ctx.Err()
 	}
@@ -160,7 +157,7 @@ func (p *Poller[T]) Events(ctx context.Context) iter.Seq2[int64, *T] {
 				seq := first + int64(i)
 				if !yield(seq, &span[i]) {
 					p.Release(seq)
-					p.held, p.spanEnd = 0, 0 // the rest comes again
+					p.held = 0 // the rest comes again
 					return
 				}
 			}
@@ -183,13 +180,6 @@ func (p *Poller[T]) Leave() error {
 	}
 	p.stop(ErrLeft, false)
 	return nil
-}
-
-// mine notes, where misuse is looked for, on which goroutine the poller runs.
-func (p *Poller[T]) mine() {
-	if debugging && p.err == nil {
-		p.goroutine.Store(goroutineID())
-	}
 }
 
 // finish counts the caller's span as handled.

@@ -132,7 +132,7 @@ func (g *Shared[T]) LeaveLane(ctx context.Context, index int) error {
 	if index < 0 || index >= len(g.lanes) {
 		return optionError("Lane", "%d is not in [0, %d)", index, len(g.lanes))
 	}
-	if c := g.ring.seq.current(); c != nil && !c.polled {
+	if g.ring.seq.current() != nil {
 		return ErrWouldDeadlock
 	}
 	if !block.SendOr(g.leave, ctx.Done()) {

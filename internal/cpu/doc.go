@@ -1,6 +1,6 @@
 // Package cpu holds what the lock-free parts need from the processor and Go does not offer: a
 // spin-loop hint, a release store without a fence, an asymmetric fence, and the distance at
-// which two variables stop disturbing each other; and how much memory the machine has.
+// which two variables stop disturbing each other.
 //
 // Every function has a portable form that is correct everywhere and a faster one where the
 // platform has it. Under the race detector the portable forms are used, because the detector

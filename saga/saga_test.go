@@ -1,0 +1,353 @@
+package saga_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/headrace/headrace"
+	"github.com/headrace/headrace/event"
+	"github.com/headrace/headrace/handlers"
+	"github.com/headrace/headrace/headracetest"
+	"github.com/headrace/headrace/journal"
+	"github.com/headrace/headrace/saga"
+)
+
+type (
+	placed   struct{ Total int64 }
+	reserve  struct{}
+	reserved struct{ Place string }
+	release  struct{ Place string }
+	released struct{}
+	pay      struct {
+		Amount int64
+		Key    string
+	}
+	paid struct {
+		OK  bool
+		Why string
+	}
+	refund    struct{ Key string }
+	refunded  struct{}
+	ship      struct{}
+	shipped   struct{}
+	unship    struct{}
+	completed struct{}
+	cancelled struct{ Reason string }
+	told      struct{}
+)
+
+type order struct {
+	Total int64
+	Place string
+	Notes map[string]int
+}
+
+func types() *event.Registry {
+	r := event.NewRegistry()
+	event.MustRegister[placed](r, "placed", 1)
+	event.MustRegister[reserve](r, "reserve", 1)
+	event.MustRegister[reserved](r, "reserved", 1)
+	event.MustRegister[release](r, "release", 1)
+	event.MustRegister[released](r, "released", 1)
+	event.MustRegister[pay](r, "pay", 1)
+	event.MustRegister[paid](r, "paid", 1)
+	event.MustRegister[refund](r, "refund", 1)
+	event.MustRegister[refunded](r, "refunded", 1)
+	event.MustRegister[ship](r, "ship", 1)
+	event.MustRegister[shipped](r, "shipped", 1)
+	event.MustRegister[unship](r, "unship", 1)
+	event.MustRegister[completed](r, "completed", 1)
+	event.MustRegister[cancelled](r, "cancelled", 1)
+	event.MustRegister[told](r, "told", 1)
+	return r
+}
+
+func define(r *event.Registry) *saga.Definition[order] {
+	type c = *saga.Context[order]
+	d := saga.Define[order]("order", r)
+	saga.Start(d, func(o *order, e placed) { o.Total, o.Notes = e.Total, map[string]int{"placed": 1} })
+
+	s := d.Step("reserve", saga.StepOptions{Timeout: time.Minute})
+	saga.Do(s, func(c c) error { return saga.Send(c, reserve{}) })
+	saga.Done(s, func(o *order, e reserved) { o.Place = e.Place; o.Notes["reserved"]++ })
+	saga.Undo(s, func(c c) error { return saga.Send(c, release{c.Data().Place}) })
+	saga.Undone[released](s, nil)
+
+	s = d.Step("tell", saga.StepOptions{}) // awaits nothing, and needs no undoing
+	saga.Do(s, func(c c) error { return saga.Send(c, told{}) })
+
+	s = d.Step("pay", saga.StepOptions{Timeout: time.Minute, Retries: 1, UndoTimeout: time.Minute, UndoRetries: 1})
+	saga.Do(s, func(c c) error { return saga.Send(c, pay{c.Data().Total, c.CommandKey()}) })
+	saga.Done[paid](s, nil)
+	saga.Failed(s, func(o *order, e paid) string {
+		if e.OK {
+			return ""
+		}
+		return e.Why
+	})
+	saga.Undo(s, func(c c) error { return saga.Send(c, refund{c.CommandKey()}) })
+	saga.Undone[refunded](s, nil)
+
+	s = d.Step("ship", saga.StepOptions{})
+	saga.Do(s, func(c c) error { return saga.Send(c, ship{}) })
+	saga.Done[shipped](s, nil)
+	saga.Failed(s, func(o *order, e unship) string { return "lost" })
+
+	saga.Completed(d, func(c c) error { return saga.Send(c, completed{}) })
+	saga.Compensated(d, func(c c) error { return saga.Send(c, cancelled{c.Failed() + ": " + c.Reason()}) })
+	return d
+}
+
+// shop is an engine with the saga, and all that was said about one order.
+type shop struct {
+	*headrace.Engine
+	t     *testing.T
+	out   *headrace.Producer
+	clock *headracetest.Clock
+	table *handlers.Projection[saga.Table[order]]
+}
+
+func start(t *testing.T, dir string, clock *headracetest.Clock) shop {
+	t.Helper()
+	r := types()
+	d := define(r)
+	top := headrace.NewTopology(r)
+	require.NoError(t, d.Attach(top.Logic()))
+	table := d.Projection("sagas")
+	top.Project(table, headrace.LaneOptions{})
+	e, err := headrace.Open(dir, top, headrace.Options{Clock: clock, Journal: journal.Options{SegmentBytes: 64 << 10, Durability: journal.None()}})
+	require.NoError(t, err)
+	out, err := e.Producer("outside")
+	require.NoError(t, err)
+	return shop{e, t, out, clock, table}
+}
+
+func limit(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func say[T any](s shop, v T) {
+	s.t.Helper()
+	_, err := headrace.Publish(limit(s.t), s.out, v, headrace.Meta{Key: "17"})
+	require.NoError(s.t, err)
+}
+
+// story closes the engine and tells the log: the types of the events of order 17, Moved as what it says.
+func (s shop) story(dir string) string {
+	s.t.Helper()
+	require.NoError(s.t, s.Close(limit(s.t)))
+	return tell(s.t, dir)
+}
+
+func tell(t *testing.T, dir string) string {
+	t.Helper()
+	r := types()
+	d := define(r)
+	top := headrace.NewTopology(r)
+	var said []string
+	note := handlers.NewProjection("story", new(int))
+	heard[placed](note, &said)
+	heard[reserve](note, &said)
+	heard[reserved](note, &said)
+	heard[release](note, &said)
+	heard[released](note, &said)
+	heard[pay](note, &said)
+	heard[paid](note, &said)
+	heard[refund](note, &said)
+	heard[refunded](note, &said)
+	heard[ship](note, &said)
+	heard[shipped](note, &said)
+	heard[completed](note, &said)
+	heard[told](note, &said)
+	handlers.Apply(note, func(_ *int, c *handlers.Context, e cancelled) error {
+		said = append(said, "cancelled("+e.Reason+")")
+		return nil
+	})
+	handlers.Apply(note, func(_ *int, c *handlers.Context, m saga.Moved[order]) error {
+		said = append(said, fmt.Sprintf("[%v %s %d]", m.Phase, m.Step, m.Attempt))
+		return nil
+	})
+	top.Project(note, headrace.LaneOptions{})
+	_ = d
+	_, err := headrace.Replay(dir, top, headrace.ReplayOptions{})
+	require.NoError(t, err)
+	return strings.Join(said, " ")
+}
+
+func heard[T any](p *handlers.Projection[int], said *[]string) {
+	handlers.Apply(p, func(_ *int, c *handlers.Context, _ T) error {
+		*said = append(*said, c.Type())
+		return nil
+	})
+}
+
+func TestSaga_Completed(t *testing.T) {
+	dir := t.TempDir()
+	s := start(t, dir, headracetest.NewClock(time.Unix(1000, 0)))
+	say(s, placed{100})
+	say(s, reserved{"A1"})
+	say(s, reserved{"B2"}) // again: passed over
+	say(s, paid{OK: true})
+	say(s, shipped{})
+	say(s, unship{}) // too late
+	require.Equal(t, "placed reserved reserved paid shipped [doing reserve 0] reserve [doing pay 0] told pay "+
+		"[doing ship 0] ship [completed ship 0] completed", inOrder(s.story(dir)))
+}
+
+// inOrder puts what came from outside before the answers, which interleave with it.
+func inOrder(story string) string {
+	var outside, inside []string
+	for _, w := range fields(story) {
+		switch {
+		case strings.HasPrefix(w, "["), w == "reserve", w == "pay", w == "ship", w == "told", w == "release", w == "refund",
+			w == "completed", strings.HasPrefix(w, "cancelled"):
+			inside = append(inside, w)
+		default:
+			outside = append(outside, w)
+		}
+	}
+	return strings.Join(append(outside, inside...), " ")
+}
+
+// fields splits at spaces outside brackets.
+func fields(s string) []string {
+	var all []string
+	depth := 0
+	word := ""
+	for _, c := range s + " " {
+		switch {
+		case c == '[' || c == '(':
+			depth++
+		case c == ']' || c == ')':
+			depth--
+		}
+		if c == ' ' && depth == 0 {
+			all, word = append(all, word), ""
+			continue
+		}
+		word += string(c)
+	}
+	return all
+}
+
+func inside(story string) string {
+	parts := strings.SplitN(inOrder(story), "[", 2)
+	return "[" + parts[1]
+}
+
+func TestSaga_PaymentDeclined_CompensatesInReverse(t *testing.T) {
+	dir := t.TempDir()
+	s := start(t, dir, headracetest.NewClock(time.Unix(1000, 0)))
+	say(s, placed{100})
+	say(s, reserved{"A1"})
+	say(s, paid{Why: "declined"})
+	say(s, released{})
+	require.Equal(t, "[doing reserve 0] reserve [doing pay 0] told pay [undoing reserve 0] release "+
+		"[compensated reserve 0] cancelled(pay: declined)", inside(s.story(dir)))
+}
+
+func TestSaga_FailedShipping_UndoesPaymentFirst(t *testing.T) {
+	dir := t.TempDir()
+	s := start(t, dir, headracetest.NewClock(time.Unix(1000, 0)))
+	for _, step := range []func(){
+		func() { say(s, placed{100}) }, func() { say(s, reserved{"A1"}) }, func() { say(s, paid{OK: true}) },
+		func() { say(s, unship{}) }, func() { say(s, released{}) }, // not yet: payment comes first
+		func() { say(s, refunded{}) }, func() { say(s, released{}) },
+	} {
+		step()
+	}
+	require.Equal(t, "[doing reserve 0] reserve [doing pay 0] told pay [doing ship 0] ship [undoing pay 0] refund "+
+		"[undoing reserve 0] release [compensated reserve 0] cancelled(ship: lost)", inside(s.story(dir)))
+}
+
+// settle waits until the saga's instance has made n changes.
+func (s shop) settle(n int64) {
+	s.t.Helper()
+	ctx := limit(s.t)
+	for {
+		var version, at int64
+		s.table.View(func(t *saga.Table[order], seq int64) {
+			i, _ := t.Get("17")
+			version, at = i.Version, seq
+		})
+		if version >= n {
+			require.Equal(s.t, n, version)
+			return
+		}
+		require.NoError(s.t, s.table.WaitFor(ctx, at+1))
+	}
+}
+
+// TestSaga_Timeouts: the payment is tried again, then undone because it may have worked; its undoing is
+// tried again and gets stuck, until somebody resumes it. In between the engine is opened again: deadlines
+// survive.
+func TestSaga_Timeouts(t *testing.T) {
+	dir := t.TempDir()
+	clock := headracetest.NewClock(time.Unix(1000, 0))
+	s := start(t, dir, clock)
+	again := func() {
+		require.NoError(t, s.Close(limit(t)))
+		s = start(t, dir, clock)
+	}
+	later := func() { clock.Advance(61 * time.Second) }
+	say(s, placed{100})
+	s.settle(1)
+	again()
+	say(s, reserved{"A1"})
+	s.settle(2)
+	again()
+	later()
+	s.settle(3) // pay again
+	again()
+	later()
+	s.settle(4) // in doubt: refund
+	later()
+	s.settle(5) // refund again
+	say(s, paid{OK: true})
+	again()
+	later()
+	s.settle(6) // stuck
+	later()
+	_, err := headrace.Publish(limit(t), s.out, saga.Resume{Saga: "another"}, headrace.Meta{Key: "17"})
+	require.NoError(t, err)
+	_, err = headrace.Publish(limit(t), s.out, saga.Resume{Saga: "order"}, headrace.Meta{Key: "17"})
+	require.NoError(t, err)
+	s.settle(7)
+	say(s, refunded{})
+	s.settle(8)
+	say(s, released{})
+	s.settle(9)
+	s.table.View(func(tb *saga.Table[order], _ int64) {
+		i, ok := tb.Get("17")
+		require.True(t, ok)
+		require.Equal(t, saga.Compensate, i.Phase)
+		require.Equal(t, order{100, "A1", map[string]int{"placed": 1, "reserved": 1}}, i.Data)
+	})
+	require.Equal(t, "[doing reserve 0] reserve [doing pay 0] told pay [doing pay 1] pay [undoing pay 0] refund "+
+		"[undoing pay 1] refund [stuck pay 1] [undoing pay 0] refund [undoing reserve 0] release [compensated reserve 0] "+
+		"cancelled(pay: timed out)", inside(s.story(dir)))
+}
+
+func TestAttach_Faults(t *testing.T) {
+	r := types()
+	top := headrace.NewTopology(r)
+	d := saga.Define[order]("x", r)
+	require.ErrorContains(t, d.Attach(top.Logic()), "no step")
+	s := d.Step("a", saga.StepOptions{Timeout: -1})
+	d.Step("a", saga.StepOptions{})
+	saga.Undone[released](s, nil)
+	err := d.Attach(top.Logic())
+	for _, want := range []string{"two steps", "negative", "needs Do", "Undone and no Undo"} {
+		require.ErrorContains(t, err, want)
+	}
+	require.ErrorIs(t, err, saga.ErrDefinition)
+	require.ErrorIs(t, saga.Define[order]("x", r).Attach(top.Logic()), event.ErrDuplicateType)
+	require.ErrorIs(t, saga.Define[int]("", r).Attach(top.Logic()), saga.ErrDefinition)
+}
