@@ -96,5 +96,15 @@
 // Open tells a torn tail, which a crash leaves, from corruption, which it cannot. The tail is
 // kept under aside/ and cut; [Journal.Recovery] reports it. Corruption of a record that was
 // acknowledged is a [*CorruptionError]: Open refuses, nothing is changed, the operator decides.
-// See recovery.go for the table of cases and FORMAT.md for the bytes.
+// See examine.go for the table of cases and FORMAT.md for the bytes.
+//
+// # Repair
+//
+// [PlanRepair] says what can be kept of a corrupt journal, and [RepairPlan.Apply] does it, as does
+// "headrace repair". Every record that verifies in its place stays, behind the damage too, and even if
+// its segment's header is gone. The rest becomes records of [KindLost], one a sequence, which readers
+// deliver and [Verify] counts. A repair never runs by itself, copies what it replaces to aside, and
+// can be repeated after a crash at any step. The chain of roots is cut before the first segment that
+// it changed: the losses are in the roots that come after, and a root kept from before no longer
+// anchors what follows.
 package journal

@@ -100,7 +100,7 @@ type CorruptionError struct {
 }
 
 func (e *CorruptionError) Error() string {
-	return fmt.Sprintf("journal: %s: record %d at offset %s: %v; the record was acknowledged and cannot be read: restore the file, or repair the journal",
+	return fmt.Sprintf("journal: %s: record %d at offset %s: %v; it was acknowledged and cannot be read: bring the file back from a copy, or run \"headrace repair --dry-run DIR\"",
 		e.Segment, e.Sequence, thousands(e.Offset), e.Err)
 }
 

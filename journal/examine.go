@@ -96,6 +96,9 @@ func (s *survey) examineHeader(i int) error {
 		h.size = later.size
 		at := int64(0)
 		err := s.withMapOf(later, later.size, func(m []byte) (err error) {
+			if salt, ok := findSalt(m, h.salt, h.first); ok && later.hdrErr != nil {
+				h.salt = salt
+			}
 			at, err = lookAhead(m, &h, recordsOffset, int64(len(m)), seg.first, &budget)
 			return err
 		})

@@ -11,6 +11,7 @@ const (
 	sealRootPresent = 1 << 0
 	sealSigned      = 1 << 1
 	sealAtTear      = 1 << 2 // recovery cut the segment here
+	sealRepaired    = 1 << 3 // Repair made this segment, or mended it
 )
 
 // seal is the body of a seal record.

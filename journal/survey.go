@@ -22,6 +22,7 @@ type found struct {
 	size         int64  // of the file
 	hdr          header // as far as it could be read
 	hdrErr       error
+	misnamed     bool // the header is good, and another file's
 	pair         pair
 	committed    int64 // offset; whatever the page says
 	committedSeq int64
@@ -116,7 +117,7 @@ func (s *survey) readPages(seg *found) error {
 		seg.hdrErr = fmt.Errorf("%w: %d bytes", ErrHeader, seg.size)
 	}
 	if seg.hdrErr == nil && (seg.hdr.first != seg.first || seg.hdr.id != seg.id) {
-		seg.hdrErr = fmt.Errorf("%w: of another name", ErrHeader)
+		seg.hdrErr, seg.misnamed = fmt.Errorf("%w: of another name", ErrHeader), true
 	}
 	seg.pair = loadPair(pages, seg.id)
 	seg.committed = int64(load64(pages, ctlCommittedOffset))

@@ -57,6 +57,8 @@ type SegmentReport struct {
 	Size    int64 // of the file
 	Sealed  bool
 	AtTear  bool // recovery sealed it at a torn tail
+	// Repaired tells that Repair made or mended it.
+	Repaired bool
 }
 
 // Verify checks every record of the journal in dir: checksum, padding, sequence, time, batches,
@@ -92,7 +94,8 @@ func verify(st storage, dir string, o VerifyOptions) (rep Report, err error) {
 		rep.Segments = append(rep.Segments, SegmentReport{
 			Name: seg.name, ID: seg.id, First: seg.first, Last: r.last, Records: r.records, Lost: r.lost,
 			Bytes: r.end - recordsOffset, Size: seg.size, Sealed: r.sealed,
-			AtTear: r.sealed && r.seal.flags&sealAtTear != 0,
+			AtTear:   r.sealed && r.seal.flags&sealAtTear != 0,
+			Repaired: r.sealed && r.seal.flags&sealRepaired != 0,
 		})
 		rep.Records += r.records
 		rep.Events += r.events
