@@ -30,6 +30,9 @@ func (s *survey) examine() error {
 	lastKnown, lastTime := int64(0), int64(0)
 	for i, seg := range s.segs {
 		newest := i == len(s.segs)-1
+		if s.tell != nil {
+			s.tell(i, len(s.segs))
+		}
 		if seg.hdrErr != nil {
 			return s.examineHeader(i)
 		}

@@ -49,6 +49,7 @@ type survey struct {
 	all    bool // scan every segment
 	live   bool // a writer is at work: what is past the committed offset is its business
 	now    identity
+	tell   func(done, total int) // called before each segment, if not nil
 
 	progress []byte // a copy of the file PROGRESS, if there is one
 	locked   bool   // a writer has the directory
@@ -183,7 +184,12 @@ func corrupt(seg *found, off, sequence int64, cause error) error {
 
 // takeSurvey reads the directory and judges it; see examine. A missing directory is os.ErrNotExist.
 func takeSurvey(st storage, dir string, all, live bool) (*survey, error) {
-	s := &survey{st: st, dir: dir, all: all, live: live, now: st.identity(dir)}
+	return takeSurveyWith(st, dir, all, live, nil)
+}
+
+// takeSurveyWith is takeSurvey that tells how far it is.
+func takeSurveyWith(st storage, dir string, all, live bool, tell func(done, total int)) (*survey, error) {
+	s := &survey{st: st, dir: dir, all: all, live: live, now: st.identity(dir), tell: tell}
 	var err error
 	s.locked = live
 	if s.progress, err = readProgress(st, dir); err != nil {

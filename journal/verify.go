@@ -15,7 +15,8 @@ type VerifyOptions struct {
 	// Anchor, if not zero, is a root from elsewhere that the chain must contain: what it covers
 	// has then not been changed by anybody, key or not.
 	Anchor Hash
-	// Progress, if not nil, is called before each segment that is hashed for the chain.
+	// Progress, if not nil, is called before each segment whose records are checked and, from the
+	// start again, before each that is hashed for the chain.
 	Progress func(done, total int)
 }
 
@@ -71,7 +72,7 @@ func Verify(dir string, o VerifyOptions) (Report, error) { return verify(osStora
 
 func verify(st storage, dir string, o VerifyOptions) (rep Report, err error) {
 	rep.Live = st.locked(dir)
-	s, err := takeSurvey(st, dir, true, rep.Live)
+	s, err := takeSurveyWith(st, dir, true, rep.Live, o.Progress)
 	if errors.Is(err, os.ErrNotExist) && s == nil || s != nil && len(s.segs) == 0 {
 		return rep, fmt.Errorf("%w: %s", ErrNotFound, dir)
 	}

@@ -24,7 +24,7 @@ func restoreCommand(in *invocation) func() error {
 		if len(names) > 0 {
 			return fmt.Errorf("restore: %s is not empty", to)
 		}
-		if _, err := journal.Verify(from, journal.VerifyOptions{}); err != nil {
+		if _, err := in.verify(from, journal.VerifyOptions{}); err != nil {
 			return err
 		}
 		return in.copyJournal("restore", from, to, true)
@@ -39,7 +39,7 @@ func (in *invocation) copyJournal(what, from, to string, verify bool) error {
 		return err
 	}
 	if verify {
-		v, err := journal.Verify(to, journal.VerifyOptions{})
+		v, err := in.verify(to, journal.VerifyOptions{})
 		if err != nil {
 			return fmt.Errorf("%s: the copy does not verify: %w", what, err)
 		}

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,7 +21,18 @@ const (
 	exitUsage    = 2
 	exitDamaged  = 3
 	exitNotFound = 4
+	exitBusy     = 5
 )
+
+// exitHelp is what help says about them.
+const exitHelp = `exit codes
+  0  done; of verify and repair: nothing is wrong
+  1  failed, the reason is on standard error
+  2  the command line was not understood
+  3  the journal, or the proof, is damaged or false; repair --dry-run found something to repair
+  4  nothing was found: no journal, or no record that grep's pattern matches
+  5  a writer has the journal open, and the command needs it for itself
+`
 
 // streams are where results (out) and everything else (err) go.
 type streams struct{ out, err io.Writer }
@@ -37,28 +49,33 @@ type invocation struct {
 // command is what a name stands for. It defines its flags and returns what to do once they are
 // parsed and the arguments, as many as it names, are there.
 type command struct {
-	name string
-	args string
-	make func(in *invocation) func() error
+	name  string
+	args  string
+	about string
+	make  func(in *invocation) func() error
 }
 
 func commands() []command {
 	return []command{
-		{"info", "DIR", infoCommand},
-		{"ls", "DIR", lsCommand},
-		{"dump", "DIR", dumpCommand},
-		{"tail", "DIR", tailCommand},
-		{"grep", "PATTERN DIR", grepCommand},
-		{"verify", "DIR", verifyCommand},
-		{"prove", "SEQUENCE DIR", proveCommand},
-		{"bench", "DIR", benchCommand},
-		{"backup", "DIR COPY", backupCommand},
-		{"restore", "COPY DIR", restoreCommand},
+		{"info", "DIR", "what is in it, in one screen", infoCommand},
+		{"ls", "DIR", "its segments", lsCommand},
+		{"dump", "DIR", "its records, from --from or --since to --until", dumpCommand},
+		{"tail", "DIR", "the last records, and with -f what comes", tailCommand},
+		{"grep", "PATTERN DIR", "records whose JSON or raw body matches a regular expression", grepCommand},
+		{"verify", "DIR", "check everything; --key and --anchor for the chain", verifyCommand},
+		{"repair", "DIR", "show what a repair would do; with --apply do it", repairCommand},
+		{"backup", "DIR COPY", "copy, hot, to the durable sequence; again: what is new", backupCommand},
+		{"restore", "COPY DIR", "a copy into an empty directory, verified first", restoreCommand},
+		{"prove", "SEQUENCE DIR", "a proof of one record as JSON; --check FILE checks one", proveCommand},
+		{"bench", "DIR", "append to a fresh journal under DIR, read it, and measure", benchCommand},
 	}
 }
 
 // errNoMatch makes grep exit with exitNotFound and without a word.
 var errNoMatch = errors.New("no match")
+
+// errPlanned makes a repair that is only planned exit with exitDamaged: its plan says why.
+var errPlanned = errors.New("there is something to repair")
 
 // errUsage is a command line that was not understood.
 var errUsage = errors.New("usage")
@@ -75,7 +92,7 @@ func run(ctx context.Context, args []string, s streams) int {
 	}
 	for _, c := range commands() {
 		if c.name == args[0] {
-			return exitCode(c.run(ctx, args[1:], s), s)
+			return c.run(ctx, args[1:], s)
 		}
 	}
 	fmt.Fprintf(s.err, "headrace: there is no command %q\n", args[0])
@@ -86,16 +103,28 @@ func run(ctx context.Context, args []string, s streams) int {
 func usage(s streams) {
 	fmt.Fprintln(s.err, "usage: headrace COMMAND [flags] ARGUMENTS")
 	for _, c := range commands() {
-		fmt.Fprintf(s.err, "  headrace %s %s\n", c.name, c.args)
+		fmt.Fprintf(s.err, "  headrace %-7s %-13s %s\n", c.name, c.args, c.about)
 	}
+	fmt.Fprintf(s.err, "flags stand before the arguments; headrace COMMAND -h lists them; --json writes JSON\n%s", exitHelp)
 }
 
-func (c command) run(ctx context.Context, args []string, s streams) error {
+// run runs the command and returns its exit code.
+func (c command) run(ctx context.Context, args []string, s streams) int {
 	in := &invocation{ctx: ctx, s: s, flags: flag.NewFlagSet(c.name, flag.ContinueOnError)}
-	in.flags.SetOutput(s.err)
+	err := c.do(in, args)
+	where := "DIR"
+	if i := slices.Index(strings.Fields(c.args), where); i >= 0 && i < len(in.args) && !strings.Contains(c.args, "COPY") {
+		where = quoted(in.args[i])
+	}
+	return exitCode(err, s, where)
+}
+
+func (c command) do(in *invocation, args []string) error {
+	in.flags.SetOutput(in.s.err)
 	in.flags.Usage = func() {
-		fmt.Fprintf(s.err, "usage: headrace %s [flags] %s\n", c.name, c.args)
+		fmt.Fprintf(in.s.err, "usage: headrace %s [flags] %s\n%s\n", c.name, c.args, c.about)
 		in.flags.PrintDefaults()
+		fmt.Fprint(in.s.err, exitHelp)
 	}
 	in.flags.BoolVar(&in.json, "json", false, "write JSON")
 	do := c.make(in)
@@ -107,32 +136,39 @@ func (c command) run(ctx context.Context, args []string, s streams) error {
 	}
 	in.args = in.flags.Args()
 	if len(in.args) != len(strings.Fields(c.args)) {
+		fmt.Fprintf(in.s.err, "headrace: %s wants %d arguments behind the flags and got %d\n", c.name, len(strings.Fields(c.args)), len(in.args))
 		in.flags.Usage()
 		return errUsage
 	}
 	return do()
 }
 
-// exitCode says why a command failed, and turns that into a code.
-func exitCode(err error, s streams) int {
+// exitCode says why a command failed, and turns that into a code. where is the journal's directory,
+// for the advice that an error gives.
+func exitCode(err error, s streams, where string) int {
 	var damaged *journal.CorruptionError
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.Is(err, errNoMatch):
 		return exitNotFound
+	case errors.Is(err, errPlanned):
+		return exitDamaged
 	case errors.Is(err, errUsage):
 		if err != errUsage {
 			fmt.Fprintln(s.err, "headrace:", err)
 		}
 		return exitUsage
 	}
-	fmt.Fprintln(s.err, "headrace:", err)
+	fmt.Fprintln(s.err, "headrace:", strings.ReplaceAll(err.Error(), "headrace repair --dry-run DIR", "headrace repair --dry-run "+where))
 	switch {
-	case errors.As(err, &damaged), errors.Is(err, journal.ErrProof), errors.Is(err, journal.ErrSignature), errors.Is(err, journal.ErrChain):
+	case errors.As(err, &damaged), errors.Is(err, journal.ErrProof), errors.Is(err, journal.ErrSignature), errors.Is(err, journal.ErrChain),
+		errors.Is(err, journal.ErrRepair):
 		return exitDamaged
 	case errors.Is(err, journal.ErrNotFound):
 		return exitNotFound
+	case errors.Is(err, journal.ErrLocked):
+		return exitBusy
 	}
 	return exitFailed
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 
@@ -22,11 +23,18 @@ func grepCommand(in *invocation) func() error {
 			return err
 		}
 		defer r.Close()
+		p, last := in.progress("grep"), int64(0)
+		if *count || !isTerminal(in.s.out) { // else the hits show how far it is
+			if last, err = newest(in.args[1]); err != nil {
+				return err
+			}
+		}
 		hits := 0
 		_, err = r.Read(func(rec journal.Record) error {
 			if err := in.ctx.Err(); err != nil {
 				return err
 			}
+			p.at(rec.Sequence, last)
 			shown := names.record(rec)
 			if !pattern.Match(rec.Body) && !pattern.Match(shown.Event) {
 				return nil
@@ -36,6 +44,7 @@ func grepCommand(in *invocation) func() error {
 			}
 			return in.print(names, rec)
 		})
+		p.end()
 		if err != nil {
 			return err
 		}
@@ -51,4 +60,14 @@ func grepCommand(in *invocation) func() error {
 		}
 		return err
 	}
+}
+
+// newest returns the last sequence of the journal in dir.
+func newest(dir string) (int64, error) {
+	r, err := journal.OpenReader(dir, 0, journal.ReaderOptions{})
+	if err != nil {
+		return 0, err
+	}
+	err = r.SeekTail(0)
+	return r.Sequence(), errors.Join(err, r.Close())
 }

@@ -10,7 +10,7 @@ import (
 // infoCommand tells what is in a journal. It checks every record on the way, as verify does.
 func infoCommand(in *invocation) func() error {
 	return func() error {
-		rep, err := journal.Verify(in.args[0], journal.VerifyOptions{})
+		rep, err := in.verify(in.args[0], journal.VerifyOptions{})
 		if err != nil && len(rep.Segments) == 0 {
 			return err
 		}
@@ -28,6 +28,7 @@ type reportJSON struct {
 	Last        int64  `json:"last_sequence"`
 	Durable     int64  `json:"durable_sequence"`
 	Events      int64  `json:"events"`
+	Lost        int64  `json:"lost"`
 	Records     int64  `json:"records"`
 	Segments    int    `json:"segments"`
 	Bytes       int64  `json:"bytes"`
@@ -45,7 +46,7 @@ type reportJSON struct {
 func (in *invocation) showReport(rep journal.Report) error {
 	r := reportJSON{
 		UUID: fmt.Sprintf("%x", rep.UUID), First: rep.First, Last: rep.Last, Durable: rep.Durable,
-		Events: rep.Events, Records: rep.Records, Segments: len(rep.Segments), Live: rep.Live,
+		Events: rep.Events, Lost: rep.Lost, Records: rep.Records, Segments: len(rep.Segments), Live: rep.Live,
 		Torn: rep.Torn, TornSegment: rep.TornSegment, TornOffset: rep.TornOffset, Cut: rep.Cut,
 		Links: rep.Links, Signed: rep.Signed, Chained: rep.Chained,
 	}
@@ -70,6 +71,9 @@ func (in *invocation) showReport(rep journal.Report) error {
 		line("writer", "has it open")
 	} else {
 		line("writer", "none")
+	}
+	if r.Lost > 0 {
+		line("lost", "%d given up by a repair; dump shows them", r.Lost)
 	}
 	if r.Torn {
 		line("tail", "torn at %s offset %d: the next writer cuts it, nothing acknowledged is lost by that", r.TornSegment, r.TornOffset)

@@ -10,17 +10,19 @@ import (
 // lsCommand lists the segments.
 func lsCommand(in *invocation) func() error {
 	return func() error {
-		rep, err := journal.Verify(in.args[0], journal.VerifyOptions{})
+		rep, err := in.verify(in.args[0], journal.VerifyOptions{})
 		if err != nil && len(rep.Segments) == 0 {
 			return err
 		}
 		w := tabwriter.NewWriter(in.s.out, 0, 0, 2, ' ', 0)
 		if !in.json {
-			fmt.Fprintln(w, "SEGMENT\tFIRST\tLAST\tRECORDS\tBYTES\tSIZE\tSTATE")
+			fmt.Fprintln(w, "SEGMENT\tFIRST\tLAST\tRECORDS\tLOST\tBYTES\tSIZE\tSTATE")
 		}
 		for _, s := range rep.Segments {
 			state := "open"
 			switch {
+			case s.Repaired:
+				state = "repaired"
 			case s.AtTear:
 				state = "sealed at a tear"
 			case s.Sealed:
@@ -28,12 +30,12 @@ func lsCommand(in *invocation) func() error {
 			}
 			if in.json {
 				if err := in.show(map[string]any{"segment": s.Name, "first": s.First, "last": s.Last,
-					"records": s.Records, "bytes": s.Bytes, "size": s.Size, "state": state}); err != nil {
+					"records": s.Records, "lost": s.Lost, "bytes": s.Bytes, "size": s.Size, "state": state}); err != nil {
 					return err
 				}
 				continue
 			}
-			fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%s\n", s.Name, s.First, s.Last, s.Records, s.Bytes, s.Size, state)
+			fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", s.Name, s.First, s.Last, s.Records, s.Lost, s.Bytes, s.Size, state)
 		}
 		if e := w.Flush(); e != nil {
 			return e

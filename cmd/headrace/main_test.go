@@ -254,6 +254,82 @@ func TestVerify_Prove(t *testing.T) {
 	}
 }
 
+func TestRepair(t *testing.T) {
+	dir, _ := sample(t)
+	require.Contains(t, ok(t, "repair", dir), "nothing to repair")
+	names, err := filepath.Glob(filepath.Join(dir, "*.seg"))
+	require.NoError(t, err)
+	b, err := os.ReadFile(names[1])
+	require.NoError(t, err)
+	clear(b[:4096]) // the header
+	b[8192+40] ^= 1 // the first record
+	require.NoError(t, os.WriteFile(names[1], b, 0o600))
+
+	// Every command that meets it gives the very command that helps.
+	advice := "headrace repair --dry-run " + dir
+	for _, args := range [][]string{{"verify", dir}, {"info", dir}, {"dump", dir}, {"grep", "x", dir}, {"tail", dir}} {
+		code, _, errs := headrace(args...)
+		require.Equal(t, exitDamaged, code, "%v", args)
+		require.Contains(t, errs, advice, "%v", args)
+	}
+	for _, args := range [][]string{{"repair", dir}, {"repair", "--dry-run", dir}} {
+		code, out, errs := headrace(args...)
+		require.Equal(t, exitDamaged, code)
+		require.Contains(t, out, filepath.Base(names[1]))
+		require.Contains(t, errs, "headrace repair --apply "+dir)
+	}
+	code, out, _ := headrace("repair", "--json", dir)
+	require.Equal(t, exitDamaged, code)
+	plan := lines(t, out)[0]
+	require.EqualValues(t, 1, plan["lost"])
+	require.Equal(t, false, plan["apply"])
+	now, err := os.ReadFile(names[1])
+	require.NoError(t, err)
+	require.Equal(t, b, now, "a dry run changes nothing")
+
+	j, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.NotContains(t, fmt.Sprint(j), "aside")
+	require.Contains(t, ok(t, "repair", "--apply", dir), "repaired")
+	aside, err := os.ReadFile(filepath.Join(dir, "aside", filepath.Base(names[1])))
+	require.NoError(t, err)
+	require.Equal(t, b, aside)
+	require.Contains(t, ok(t, "verify", dir), "1 given up by a repair")
+	require.Contains(t, ok(t, "ls", dir), "repaired")
+	kinds := map[string]int{}
+	for i, m := range lines(t, ok(t, "dump", "--json", dir)) {
+		require.EqualValues(t, i+1, m["sequence"])
+		kinds[m["kind"].(string)]++
+	}
+	require.Equal(t, map[string]int{"event": 59, "lost": 1}, kinds)
+	require.Contains(t, ok(t, "repair", dir), "nothing to repair")
+
+	w, err := journal.Open(dir, journal.Options{SegmentBytes: journal.MinSegmentBytes})
+	require.NoError(t, err)
+	code, _, errs := headrace("repair", dir)
+	require.Equal(t, exitBusy, code)
+	require.Contains(t, errs, "locked")
+	require.NoError(t, w.Close())
+	for _, args := range [][]string{{"repair", "--dry-run", "--apply", dir}, {"repair", "--max-lost", "0", dir}} {
+		code, _, _ = headrace(args...)
+		require.Equal(t, exitUsage, code)
+	}
+}
+
+func TestHelp_NamesCommandsAndExitCodes(t *testing.T) {
+	_, _, errs := headrace("help")
+	for _, c := range commands() {
+		require.Contains(t, errs, "headrace "+c.name)
+		require.Contains(t, errs, c.about)
+		_, _, own := headrace(c.name, "-h")
+		require.Contains(t, own, "exit codes")
+	}
+	require.Contains(t, errs, exitHelp)
+	require.Equal(t, "'a b'", quoted("a b"))
+	require.Equal(t, `'it'\''s'`, quoted("it's"))
+	require.Equal(t, "/var/lib/x-1.0", quoted("/var/lib/x-1.0"))
+}
+
 func TestBackup_Restore(t *testing.T) {
 	dir, root := sample(t)
 	copyDir, back := filepath.Join(t.TempDir(), "copy"), filepath.Join(t.TempDir(), "back")

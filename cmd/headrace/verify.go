@@ -17,10 +17,7 @@ func verifyCommand(in *invocation) func() error {
 		if err != nil {
 			return err
 		}
-		p := in.progress("verify chain")
-		o.Progress = func(done, total int) { p.at(int64(done), int64(total)) }
-		rep, err := journal.Verify(in.args[0], o)
-		p.end()
+		rep, err := in.verify(in.args[0], o)
 		if err != nil {
 			return err
 		}
@@ -33,6 +30,14 @@ func verifyCommand(in *invocation) func() error {
 		_, err = fmt.Fprintln(in.s.out, "verified")
 		return err
 	}
+}
+
+// verify is journal.Verify with a bar.
+func (in *invocation) verify(dir string, o journal.VerifyOptions) (journal.Report, error) {
+	p := in.progress("verify")
+	defer p.end()
+	o.Progress = func(done, total int) { p.at(int64(done), int64(total)) }
+	return journal.Verify(dir, o)
 }
 
 func verifyOptions(key, anchor string) (o journal.VerifyOptions, err error) {
