@@ -147,11 +147,10 @@ func never(written) bool { return false }
 // Any stretch of records, anywhere, changed: what it touches is lost and nothing else.
 func TestRepair_RandomDamage_OnlyWhatIsDamagedIsLost(t *testing.T) {
 	base, all := repairSample(t, Options{})
-	seed := rand.Uint64()
-	rnd := rand.New(rand.NewPCG(seed, 11))
-	rounds := int(1200 / stride(3, 20))
-	repaired := 0
-	for round := range rounds {
+	run := newCampaign(t, 400, 20_000)
+	rnd := run.rand(11)
+	repaired := int64(0)
+	for run.more() {
 		st := base.clone()
 		segs := st.segments()
 		name := filepath.Base(segs[rnd.IntN(len(segs))])
@@ -185,7 +184,7 @@ func TestRepair_RandomDamage_OnlyWhatIsDamagedIsLost(t *testing.T) {
 		if from == to {
 			continue
 		}
-		what := fmt.Sprintf("seed %d round %d: %s [%d, %d) how %d", seed, round, name, from, to, how)
+		what := fmt.Sprintf("HEADRACE_SEED=%#x case %d: %s [%d, %d) how %d", run.seed, run.cases.Load(), name, from, to, how)
 		_, err := openMem(st.clone(), Options{VerifyAll: true})
 		var c *CorruptionError
 		require.ErrorAs(t, err, &c, what)
@@ -198,7 +197,7 @@ func TestRepair_RandomDamage_OnlyWhatIsDamagedIsLost(t *testing.T) {
 		requireMended(t, st, all, func(w written) bool { return hit(name, from, to)(w) && !padding(w) }, what)
 		repaired++
 	}
-	require.Greater(t, repaired, rounds/2)
+	require.Greater(t, repaired, run.cases.Load()/2)
 }
 
 // Headers, files and the places between records.
