@@ -30,6 +30,12 @@ var (
 	// ErrFormatVersion reports a file of a format version that this package does not know.
 	ErrFormatVersion = errors.New("journal: unknown format version")
 
+	// ErrPlatform reports an operating system on which a journal can neither be written nor read.
+	ErrPlatform = errors.New("journal: not supported on this platform; a journal needs Linux")
+	// ErrFileSystem reports a directory on a file system whose mappings and syncs cannot be relied
+	// on, such as a network's. See Options.AnyFileSystem.
+	ErrFileSystem = errors.New("journal: unsupported file system")
+
 	// ErrBodyTooLarge reports a body of more than Options.MaxBodyBytes.
 	ErrBodyTooLarge = errors.New("journal: body too large")
 	// ErrKind reports an Entry whose Kind an application may not write.

@@ -14,6 +14,8 @@ import (
 // segment, says that the sequence expected at p was synced.
 //
 //	header      p                    then
+//	later       anywhere             refused as a later version, before anything else is judged
+//	foreign     anywhere             corruption, likewise
 //	good        after the seal       next segment
 //	good        beyond the file      newest: cut file, all before it is kept; else corruption
 //	good        promised             corruption
@@ -26,7 +28,12 @@ import (
 //	short       not newest           corruption
 //	bad         promised, or here    corruption
 //	bad         anything else        made but never synced: it and later ones go aside
+//
+// TestRecover_TableOfCases runs every combination against a second statement of these rules.
 func (s *survey) examine() error {
+	if err := s.examineKin(); err != nil {
+		return err
+	}
 	lastKnown, lastTime := int64(0), int64(0)
 	for i, seg := range s.segs {
 		newest := i == len(s.segs)-1
@@ -37,8 +44,6 @@ func (s *survey) examine() error {
 			return s.examineHeader(i)
 		}
 		switch {
-		case seg.hdr.uuid != s.segs[0].hdr.uuid:
-			return corrupt(seg, 16, seg.first, ErrForeign)
 		case i > 0 && seg.first != lastKnown+1:
 			return corrupt(seg, recordsOffset, lastKnown+1,
 				fmt.Errorf("%w: segment starts at %d, the one before it ends at %d", ErrGap, seg.first, lastKnown))
@@ -61,6 +66,24 @@ func (s *survey) examine() error {
 	return nil
 }
 
+// examineKin refuses segments of a later version or of another journal before anything else is judged: a
+// tear in front of them would put them aside, and no crash made them.
+func (s *survey) examineKin() error {
+	var kin *found
+	for _, seg := range s.segs {
+		switch {
+		case errors.Is(seg.hdrErr, ErrFormatVersion):
+			return fmt.Errorf("journal: %s: %w", seg.name, seg.hdrErr)
+		case seg.hdrErr != nil:
+		case kin == nil:
+			kin = seg
+		case seg.hdr.uuid != kin.hdr.uuid:
+			return corrupt(seg, 16, seg.first, ErrForeign)
+		}
+	}
+	return nil
+}
+
 // tearFrom gives up segment i and all after it: none of their records was ever promised.
 func (s *survey) tearFrom(i int) error {
 	s.keep, s.torn = i, true
@@ -75,8 +98,6 @@ func (s *survey) examineHeader(i int) error {
 	seg, newest := s.segs[i], i == len(s.segs)-1
 	bad := corrupt(seg, 0, seg.first, seg.hdrErr)
 	switch {
-	case errors.Is(seg.hdrErr, ErrFormatVersion):
-		return fmt.Errorf("journal: %s: %w", seg.name, seg.hdrErr)
 	case seg.size < recordsOffset && !newest:
 		return bad
 	case seg.size < pageBytes:

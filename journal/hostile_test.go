@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -157,7 +158,7 @@ func TestStage_Misuse(t *testing.T) {
 	_, err = j.Stage(Entry{Kind: KindSeal})
 	require.ErrorIs(t, err, ErrKind)
 	require.ErrorIs(t, j.BeginBatch(1, 1<<40), ErrBatchTooLarge)
-	require.ErrorIs(t, j.BeginBatch(1<<62, 0), ErrBatchTooLarge)
+	require.ErrorIs(t, j.BeginBatch(math.MaxInt, 0), ErrBatchTooLarge)
 	require.Error(t, j.BeginBatch(0, 0))
 	require.NoError(t, j.BeginBatch(2, 10))
 	_, err = j.Stage(Entry{Body: make([]byte, 11)})

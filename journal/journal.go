@@ -82,9 +82,12 @@ type counters struct {
 // durable.
 //
 // Errors: the Options' faults; ErrLocked; *CorruptionError; ErrFormatVersion; ErrDirectory;
-// *NoSpaceError; those of the operating system, wrapped. A failed Open changes nothing but what
+// ErrFileSystem; ErrPlatform; *NoSpaceError; those of the operating system, wrapped. A failed Open changes nothing but what
 // its recovery had already made durable, and may be repeated.
 func Open(dir string, o Options) (*Journal, error) {
+	if err := checkFileSystem(dir, o.withDefaults()); err != nil {
+		return nil, err
+	}
 	return open(osStorage{}, dir, o, systemRandomness())
 }
 

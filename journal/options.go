@@ -70,6 +70,12 @@ type Options struct {
 	// ed25519.PrivateKey is. It implies Chain.
 	Signer crypto.Signer
 
+	// AnyFileSystem opens a journal on a file system that is otherwise ErrFileSystem: of a network or
+	// a server in user space (nfs, smb, 9p, ceph, afs, fuse, virtiofs), where another machine may
+	// change a mapped file, a lock may not reach everybody, and a sync may promise less. PLATFORMS.md
+	// says what is known of each. Default off.
+	AnyFileSystem bool
+
 	// Logger receives what recovery found and background failures. Default: silent.
 	Logger *slog.Logger
 }

@@ -40,7 +40,7 @@ func (osStorage) mkdir(dir string) error {
 func (osStorage) lock(dir string) (io.Closer, error) {
 	f, err := sysio.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, err
+		return nil, platform(err)
 	}
 	if err := sysio.Lock(f); err != nil {
 		f.Close()
@@ -106,7 +106,7 @@ func (osStorage) open(name string, write bool) (file, error) {
 	}
 	f, err := sysio.OpenFile(name, flag, 0)
 	if err != nil {
-		return nil, err
+		return nil, platform(err)
 	}
 	if !write && filepath.Ext(name) == segmentSuffix {
 		if err := share(f, name); err != nil {

@@ -3,6 +3,7 @@ package sysio
 import (
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"syscall"
@@ -179,6 +180,19 @@ func MountID(name string) uint64 {
 		return 0
 	}
 	return st.Mnt_id
+}
+
+// FileSystemOf tells what name lies on; Unknown where the kernel does not say.
+func FileSystemOf(name string) FileSystem {
+	var st unix.Statfs_t
+	if retry(func() error { return unix.Statfs(name, &st) }) != nil {
+		return FileSystem{}
+	}
+	magic := uint32(st.Type)
+	if fs, ok := fileSystems[magic]; ok {
+		return fs
+	}
+	return FileSystem{Name: fmt.Sprintf("type %#x", magic)}
 }
 
 // retry repeats f while a signal interrupts it.

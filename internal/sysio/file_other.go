@@ -52,5 +52,8 @@ func BootID() (id [16]byte) { return id }
 // MountID returns 0: unknown.
 func MountID(string) uint64 { return 0 }
 
+// FileSystemOf returns zero: unknown.
+func FileSystemOf(string) FileSystem { return FileSystem{} }
+
 // Faults returns 0: unknown.
 func Faults() (minor, major uint64) { return 0, 0 }
