@@ -114,16 +114,20 @@ func (s *survey) examineHeader(i int) error {
 	budget := int64(0)
 	for k := i; k < len(s.segs); k++ {
 		later := s.segs[k]
-		budget += lookAheadFactor * later.size
+		stored, err := s.dataBytes(later, recordsOffset, later.size)
+		if err != nil {
+			return err
+		}
+		budget += lookAheadFactor * stored
 		h := later.hdr
 		h.first = later.first
 		h.size = later.size
 		at := int64(0)
-		err := s.withMapOf(later, later.size, func(m []byte) (err error) {
+		err = s.withMapAndHoles(later, later.size, func(m []byte, dataAfter func(int64) (int64, error)) (err error) {
 			if salt, ok := findSalt(m, h.salt, h.first); ok && later.hdrErr != nil {
 				h.salt = salt
 			}
-			at, err = lookAhead(m, &h, recordsOffset, int64(len(m)), seg.first, &budget)
+			at, err = lookAhead(m, &h, recordsOffset, int64(len(m)), seg.first, dataAfter, &budget)
 			return err
 		})
 		if err != nil {
@@ -244,9 +248,13 @@ func (s *survey) promisedBehind(i int, p, want int64) (at int64, where *found, e
 		if end = (end + recordAlign - 1) &^ (recordAlign - 1); end <= from {
 			continue
 		}
-		budget += lookAheadFactor * (end - from)
-		err = s.withMapOf(seg, seg.size, func(m []byte) (err error) {
-			at, err = lookAhead(m, &seg.hdr, from, end, want, &budget)
+		stored, err := s.dataBytes(seg, from, end)
+		if err != nil {
+			return 0, nil, err
+		}
+		budget += lookAheadFactor * stored
+		err = s.withMapAndHoles(seg, seg.size, func(m []byte, dataAfter func(int64) (int64, error)) (err error) {
+			at, err = lookAhead(m, &seg.hdr, from, end, want, dataAfter, &budget)
 			return err
 		})
 		if err != nil || at != 0 {

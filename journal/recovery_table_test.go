@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -281,6 +282,48 @@ func TestRecover_TableOfCases(t *testing.T) {
 	for out, name := range names {
 		require.Positive(t, count[out], name)
 		t.Logf("%s: %d cases", name, count[out])
+	}
+}
+
+// A tear with segments behind it: every step of the recovery may be the last before a crash.
+func TestRecover_LaterSegmentsAside_CrashBetweenAnySteps(t *testing.T) {
+	c := tableCase{target: older, position: posMiddle, record: recFlipped, life: lifeElsewhere}
+	base, segs := c.build()
+	want, last := c.expect()
+	require.Equal(t, outTorn, want)
+	for ops := 0; ; ops++ {
+		st := base.clone()
+		left := ops
+		st.hook = func(op, _ string) error {
+			switch op {
+			case "create", "rename", "writeAt", "sync", "syncDir", "mkdir", "remove":
+				if left--; left < 0 {
+					return syscall.EIO
+				}
+			}
+			return nil
+		}
+		j, err := openMem(st, Options{VerifyAll: true})
+		crashed := err != nil
+		st.hook = nil
+		if crashed {
+			require.ErrorIs(t, err, syscall.EIO)
+			st = st.clone()
+			j, err = openMem(st, Options{VerifyAll: true})
+			require.NoError(t, err, "after %d operations", ops)
+		}
+		require.Equal(t, last, j.Written(), "after %d operations", ops)
+		_, err = j.Append(Entry{Body: []byte("goes on")})
+		require.NoError(t, err)
+		require.NoError(t, j.Close())
+		rep, err := verify(st, memDir, VerifyOptions{})
+		require.NoError(t, err, "after %d operations", ops)
+		require.Equal(t, last+1, rep.Last)
+		require.NotNil(t, st.nodes[filepath.Join(memDir, asideName, segs[newest])], "after %d operations", ops)
+		if !crashed {
+			require.Greater(t, ops, 10)
+			return
+		}
 	}
 }
 

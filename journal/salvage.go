@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
-	"path/filepath"
 )
 
 // Salvage is how Repair reads a segment: not up to the first bad record, as everyone else, but
@@ -55,7 +54,11 @@ func (s *survey) salvage(v *salvaged, prevTime int64) error {
 	if err != nil {
 		return err
 	}
-	budget := lookAheadFactor * max(0, data-recordsOffset)
+	stored, err := s.dataBytes(seg, recordsOffset, data)
+	if err != nil {
+		return err
+	}
+	budget := lookAheadFactor * stored
 	n := min(seg.size, v.hdr.size)
 	v.end, v.last, v.time = recordsOffset, v.hdr.first-1, prevTime
 	v.whole = place{v.last, prevTime, recordsOffset}
@@ -63,13 +66,8 @@ func (s *survey) salvage(v *salvaged, prevTime int64) error {
 		v.stop = recordsOffset
 		return nil
 	}
-	fl, err := s.st.open(filepath.Join(s.dir, seg.name), false)
-	if err != nil {
-		return err
-	}
-	defer fl.close()
-	return s.withMapOf(seg, n, func(m []byte) error {
-		return v.walk(m, min(data, n), fl.dataAfter, &budget)
+	return s.withMapAndHoles(seg, n, func(m []byte, dataAfter func(int64) (int64, error)) error {
+		return v.walk(m, min(data, n), dataAfter, &budget)
 	})
 }
 

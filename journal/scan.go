@@ -108,11 +108,18 @@ func follows(f *frame, next, prevTime int64) error {
 // Candidates are judged by what costs nothing before their checksum is computed; what a crash
 // leaves behind yields next to none that fail there. budget bounds the bytes that are hashed, so
 // that a file made for the purpose cannot make this quadratic; spent beyond it is an error.
-func lookAhead(m []byte, h *header, from, stop int64, want int64, budget *int64) (found int64, err error) {
+//
+// dataAfter lets it pass over the holes of a sparse file without making pages for them.
+func lookAhead(m []byte, h *header, from, stop int64, want int64, dataAfter func(int64) (int64, error), budget *int64) (found int64, err error) {
 	var t frameTail
 	stop = min(stop, int64(len(m)))
 	from = max(from, recordsOffset)
 	for off := from; off+recordHeaderBytes <= stop; off += recordAlign {
+		if off%int64(len(zeroPage)) == 0 {
+			if off, err = skipHole(off, dataAfter); err != nil || off+recordHeaderBytes > stop {
+				return 0, err
+			}
+		}
 		length := int64(le.Uint32(m[off:]))
 		if length < recordHeaderBytes || length > stop-off {
 			continue

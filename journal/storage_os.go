@@ -193,6 +193,8 @@ func (f osFile) dataAfter(off int64) (int64, error) {
 	return at, nil
 }
 
+func (f osFile) holeAfter(off int64) (int64, error) { return sysio.NextHole(f.File, off) }
+
 func (f osFile) mmap(n int64, write bool) ([]byte, error) { return sysio.Map(f.File, n, write) }
 func (f osFile) munmap(m []byte) error                    { return sysio.Unmap(m) }
 

@@ -161,20 +161,25 @@ func (s *survey) withMap(seg *found, f func(m []byte) error) error {
 
 // withMapOf is withMap for the first n bytes, which the file has.
 func (s *survey) withMapOf(seg *found, n int64, f func(m []byte) error) (err error) {
+	return s.withMapAndHoles(seg, n, func(m []byte, _ func(int64) (int64, error)) error { return f(m) })
+}
+
+// withMapAndHoles is withMapOf for those who also want to know where the file has no data.
+func (s *survey) withMapAndHoles(seg *found, n int64, f func(m []byte, dataAfter func(int64) (int64, error)) error) (err error) {
 	fl, err := s.st.open(filepath.Join(s.dir, seg.name), false)
 	if err != nil {
 		return err
 	}
 	defer fl.close()
 	if n <= 0 {
-		return f(nil)
+		return f(nil, fl.dataAfter)
 	}
 	m, err := fl.mmap(n, false)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, fl.munmap(m)) }()
-	return guard(seg.name, m, func() error { return f(m) })
+	return guard(seg.name, m, func() error { return f(m, fl.dataAfter) })
 }
 
 // corrupt makes the refusal for seg.
@@ -209,6 +214,32 @@ func takeSurveyWith(st storage, dir string, all, live bool, tell func(done, tota
 		}
 	}
 	return s, s.examine()
+}
+
+// dataBytes is how many bytes of [from, to) the segment's file stores, as far as the file system tells:
+// what looking at them may cost is measured by that, not by the length that a file pretends.
+func (s *survey) dataBytes(seg *found, from, to int64) (n int64, err error) {
+	f, err := s.st.open(filepath.Join(s.dir, seg.name), false)
+	if err != nil {
+		return 0, err
+	}
+	defer f.close()
+	h, ok := f.(interface{ holeAfter(int64) (int64, error) })
+	if !ok {
+		return max(0, to-from), nil
+	}
+	for from < to {
+		if from, err = f.dataAfter(from); err != nil || from >= to {
+			return n, err
+		}
+		hole, err := h.holeAfter(from)
+		if err != nil || hole <= from {
+			return n, err
+		}
+		n += min(hole, to) - from
+		from = hole
+	}
+	return n, nil
 }
 
 // dataEnd returns the offset after the last byte of the segment's file, from off on, that is

@@ -146,6 +146,20 @@ func NextData(f *os.File, off int64) (at int64, ok bool) {
 	return at, true
 }
 
+// NextHole returns the lowest offset at or after off, which is inside the file, at which nothing is
+// stored; the end of the file counts. Where the file system cannot tell it returns the end.
+func NextHole(f *os.File, off int64) (int64, error) {
+	at, err := unix.Seek(int(f.Fd()), off, unix.SEEK_HOLE)
+	if err == nil {
+		return at, nil
+	}
+	st, err := f.Stat()
+	if err != nil {
+		return off, err
+	}
+	return st.Size(), nil
+}
+
 // DropCache asks the kernel to forget the clean cached pages of f.
 func DropCache(f *os.File) error {
 	return wrap("fadvise", f, unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED))

@@ -43,6 +43,9 @@ func PopulateRead([]byte) error { return ErrUnsupported }
 // NextData returns off: everything may be data.
 func NextData(_ *os.File, off int64) (at int64, ok bool) { return off, true }
 
+// NextHole returns ErrUnsupported.
+func NextHole(_ *os.File, off int64) (int64, error) { return off, ErrUnsupported }
+
 // DropCache returns ErrUnsupported.
 func DropCache(*os.File) error { return ErrUnsupported }
 
