@@ -9,7 +9,8 @@
 //   - Views end with the call. The body that [Reader.Read] hands to its function lies in a
 //     mapping and is valid inside the call only; [Reader.Records] copies.
 //   - A local Linux file system that keeps what fsync promises: ext4, xfs, tmpfs (which survives
-//     the process only). Network and copy-on-write file systems are untested.
+//     the process only). Those of networks are refused ([ErrFileSystem]), copy-on-write ones are
+//     untested, other systems have [ErrPlatform]: PLATFORMS.md has the table, and sizing.
 //   - Checksums find accidents, not attackers: whoever can write the files can forge them. A chain
 //     of roots finds that too, if a root or a key is kept where they cannot reach.
 //
