@@ -106,8 +106,12 @@ type CorruptionError struct {
 }
 
 func (e *CorruptionError) Error() string {
-	return fmt.Sprintf("journal: %s: record %d at offset %s: %v; it was acknowledged and cannot be read: bring the file back from a copy, or run \"headrace repair --dry-run DIR\"",
-		e.Segment, e.Sequence, thousands(e.Offset), e.Err)
+	record := ""
+	if e.Sequence > 0 {
+		record = fmt.Sprintf("record %d at ", e.Sequence)
+	}
+	return fmt.Sprintf("journal: %s: %soffset %s: %v; what was acknowledged there cannot be read: bring the file back from a copy, or run \"headrace repair --dry-run DIR\"",
+		e.Segment, record, thousands(e.Offset), e.Err)
 }
 
 func (e *CorruptionError) Unwrap() error { return e.Err }

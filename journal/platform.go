@@ -43,6 +43,14 @@ func checkFileSystem(dir string, o Options) error {
 	return nil
 }
 
+// refusal says of a file that is no file of a journal what it is.
+func refusal(name string, err error) error {
+	if st, e := os.Lstat(name); e == nil && !st.Mode().IsRegular() {
+		return fmt.Errorf("%w: %s is no regular file (%v): move it out of the directory", ErrDirectory, name, st.Mode())
+	}
+	return platform(err)
+}
+
 // platform names the platform in an error that says that it cannot.
 func platform(err error) error {
 	if errors.Is(err, sysio.ErrUnsupported) {

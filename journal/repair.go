@@ -111,14 +111,16 @@ func makePlan(st storage, dir string, o RepairOptions) (*RepairPlan, error) {
 	}
 	p := &RepairPlan{Dir: dir, st: st, o: o}
 	rep, err := verify(unlocked{st}, dir, VerifyOptions{})
-	if err == nil {
+	if err == nil && rep.DurableLost == 0 {
 		p.Torn = rep.Torn
 		return p, nil
 	}
-	var damage *CorruptionError
-	if !errors.As(err, &damage) {
+	// A newest file that was cut is no damage to Open, which gives the numbers out again; whoever
+	// asks for a repair first gets lost records for what had been promised.
+	if err != nil && !isCorruption(err) {
 		return nil, err
 	}
+	damage := err
 	// Every segment, whatever a survey would have said about those behind the damage.
 	p.s = &survey{st: st, dir: dir, all: true, now: st.identity(dir)}
 	if p.s.segs, p.s.spares, p.s.marked, err = listSegments(st, dir); err != nil {
@@ -132,8 +134,7 @@ func makePlan(st storage, dir string, o RepairOptions) (*RepairPlan, error) {
 			return nil, fmt.Errorf("journal: %s: %w", seg.name, seg.hdrErr)
 		}
 		if seg.misnamed {
-			return nil, fmt.Errorf("%w: the header of %s is that of %s: give it its name back, or move it aside",
-				ErrRepair, seg.name, segmentName(seg.hdr.first, seg.hdr.id))
+			return nil, p.misnamed(seg)
 		}
 	}
 	links, chainFault := p.chain()
@@ -144,9 +145,21 @@ func makePlan(st storage, dir string, o RepairOptions) (*RepairPlan, error) {
 		return nil, err
 	}
 	if len(p.Steps) == 0 {
-		return nil, fmt.Errorf("%w: %s: nothing is known against: %w", ErrRepair, dir, damage)
+		return nil, errors.Join(fmt.Errorf("%w: %s: nothing is known against what is wrong", ErrRepair, dir), damage)
 	}
 	return p, nil
+}
+
+// misnamed says what to do about a segment that has the header of another.
+func (p *RepairPlan) misnamed(seg *found) error {
+	own := segmentName(seg.hdr.first, seg.hdr.id)
+	for _, s := range p.s.segs {
+		if s.name == own {
+			return fmt.Errorf("%w: %s has the header of %s, which is there too: move %s out of the directory; what it should have held is then lost",
+				ErrRepair, seg.name, own, seg.name)
+		}
+	}
+	return fmt.Errorf("%w: %s has the header of %s: give it that name back, or move it out of the directory", ErrRepair, seg.name, own)
 }
 
 // unlocked hides a lock that Apply holds itself.
@@ -219,6 +232,9 @@ func (p *RepairPlan) segments(links []Link) error {
 		}
 		if v.inBatch && until <= v.last {
 			v.dropBatch()
+		}
+		if need := until - v.last; v.rebuilt && v.kept == 0 && need > 0 && need <= p.o.MaxLost {
+			v.hdr.size = max(v.hdr.size, sizeForLost(need)) // nothing of it is left that had a place
 		}
 		room := max(0, (v.hdr.size-sealRecordBytes-v.end)/recordHeaderBytes)
 		v.lostEnd = min(until-v.last, room)
@@ -336,14 +352,20 @@ func (p *RepairPlan) missing(links []Link, uuid [16]byte, after, before uint64, 
 	if n > p.o.MaxLost {
 		return p.tooMany(n)
 	}
-	size := max(MinSegmentBytes, (recordsOffset+n*recordHeaderBytes+sealRecordBytes+pageBytes-1)&^(pageBytes-1))
-	if size += segmentReserve(size); size >= MaxSegmentBytes {
+	size := sizeForLost(n)
+	if size >= MaxSegmentBytes {
 		return p.tooMany(n)
 	}
 	v := &salvaged{hdr: header{uuid: uuid, id: id, first: first, size: size}, rebuilt: true,
 		end: recordsOffset, stop: recordsOffset, last: first - 1, time: time, lostEnd: n}
 	v.note(0, errors.New("the file is missing"))
 	return p.add(RepairMake, v, true)
+}
+
+// sizeForLost is the size of a segment that takes n lost records, index and seal.
+func sizeForLost(n int64) int64 {
+	size := max(MinSegmentBytes, (recordsOffset+n*recordHeaderBytes+pageBytes-1)&^(pageBytes-1))
+	return size + segmentReserve(size+segmentReserve(size))
 }
 
 func (p *RepairPlan) tooMany(n int64) error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -302,6 +303,46 @@ func TestRepair_NewestSealedSegmentDeleted_ChainProvesIt(t *testing.T) {
 		}
 	}
 	require.Positive(t, requireMended(t, st, kept, gone, "deleted"))
+}
+
+// A cut of the newest file is no damage to Open, which gives the numbers out again; a repair before
+// that keeps them taken.
+func TestRepair_NewestCut_PromisedNumbersStayTaken(t *testing.T) {
+	base, all := repairSample(t, Options{})
+	segs := base.segments()
+	w := all[len(all)-10]
+	require.Equal(t, filepath.Base(segs[3]), w.segment)
+	cutNode(base, segs[3], w.off+5)
+	rep, err := verify(base, memDir, VerifyOptions{})
+	require.NoError(t, err)
+	require.Positive(t, rep.DurableLost)
+	p := mend(t, base, "cut")
+	require.Equal(t, rep.DurableLost, p.Lost)
+	requireMended(t, base, all, hit(w.segment, w.off, 1<<62), "cut")
+}
+
+// A file of which nothing is left, not even its size, gets the size that the lost records need.
+func TestRepair_EmptiedFile_TakesAllThatIsLost(t *testing.T) {
+	dir := t.TempDir()
+	j, err := Open(dir, Options{SegmentBytes: 1 << 20, Durability: None()})
+	require.NoError(t, err)
+	for j.Stats().Rolls < 2 {
+		_, err := j.Append(Entry{})
+		require.NoError(t, err)
+	}
+	last := j.Written()
+	require.NoError(t, j.Close())
+	segs, _, _, err := listSegments(osStorage{}, dir)
+	require.NoError(t, err)
+	require.NoError(t, os.Truncate(filepath.Join(dir, segs[1].name), 0))
+	p, err := PlanRepair(dir, RepairOptions{})
+	require.NoError(t, err)
+	require.NoError(t, p.Apply(nil))
+	require.Equal(t, segs[2].first-segs[1].first, p.Lost)
+	rep, err := Verify(dir, VerifyOptions{})
+	require.NoError(t, err)
+	require.Equal(t, last, rep.Last)
+	require.Equal(t, p.Lost, rep.Lost)
 }
 
 func cutNode(st *memStorage, name string, size int64) {

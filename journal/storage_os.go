@@ -106,7 +106,7 @@ func (osStorage) open(name string, write bool) (file, error) {
 	}
 	f, err := sysio.OpenFile(name, flag, 0)
 	if err != nil {
-		return nil, platform(err)
+		return nil, refusal(name, err)
 	}
 	if !write && filepath.Ext(name) == segmentSuffix {
 		if err := share(f, name); err != nil {

@@ -89,7 +89,7 @@ func listSegments(st storage, dir string) (segs []*found, spares []string, marke
 	})
 	for i := 1; i < len(segs); i++ {
 		if segs[i].id <= segs[i-1].id {
-			return nil, nil, false, fmt.Errorf("%w: %s: segment ids of %s and %s do not ascend",
+			return nil, nil, false, fmt.Errorf("%w: %s: segment ids of %s and %s do not ascend: one of them has a wrong name or does not belong; give it back its name, or move it out of the directory",
 				ErrDirectory, dir, segs[i-1].name, segs[i].name)
 		}
 	}

@@ -77,6 +77,9 @@ var errNoMatch = errors.New("no match")
 // errPlanned makes a repair that is only planned exit with exitDamaged: its plan says why.
 var errPlanned = errors.New("there is something to repair")
 
+// errCut reports that promised records went with the end of a file.
+var errCut = errors.New("records that had been promised durable are gone with the end of the newest file")
+
 // errUsage is a command line that was not understood.
 var errUsage = errors.New("usage")
 
@@ -163,7 +166,7 @@ func exitCode(err error, s streams, where string) int {
 	fmt.Fprintln(s.err, "headrace:", strings.ReplaceAll(err.Error(), "headrace repair --dry-run DIR", "headrace repair --dry-run "+where))
 	switch {
 	case errors.As(err, &damaged), errors.Is(err, journal.ErrProof), errors.Is(err, journal.ErrSignature), errors.Is(err, journal.ErrChain),
-		errors.Is(err, journal.ErrRepair):
+		errors.Is(err, journal.ErrRepair), errors.Is(err, journal.ErrDirectory), errors.Is(err, errCut):
 		return exitDamaged
 	case errors.Is(err, journal.ErrNotFound):
 		return exitNotFound

@@ -37,6 +37,7 @@ type reportJSON struct {
 	TornSegment string `json:"torn_segment,omitempty"`
 	TornOffset  int64  `json:"torn_offset,omitempty"`
 	Cut         bool   `json:"cut"`
+	DurableLost int64  `json:"durable_lost"`
 	Links       int    `json:"links"`
 	Signed      int    `json:"signed"`
 	Chained     int64  `json:"chained_sequence"`
@@ -47,7 +48,7 @@ func (in *invocation) showReport(rep journal.Report) error {
 	r := reportJSON{
 		UUID: fmt.Sprintf("%x", rep.UUID), First: rep.First, Last: rep.Last, Durable: rep.Durable,
 		Events: rep.Events, Lost: rep.Lost, Records: rep.Records, Segments: len(rep.Segments), Live: rep.Live,
-		Torn: rep.Torn, TornSegment: rep.TornSegment, TornOffset: rep.TornOffset, Cut: rep.Cut,
+		Torn: rep.Torn, TornSegment: rep.TornSegment, TornOffset: rep.TornOffset, Cut: rep.Cut, DurableLost: rep.DurableLost,
 		Links: rep.Links, Signed: rep.Signed, Chained: rep.Chained,
 	}
 	if rep.Links > 0 {
@@ -76,7 +77,11 @@ func (in *invocation) showReport(rep journal.Report) error {
 		line("lost", "%d given up by a repair; dump shows them", r.Lost)
 	}
 	if r.Torn {
-		line("tail", "torn at %s offset %d: the next writer cuts it, nothing acknowledged is lost by that", r.TornSegment, r.TornOffset)
+		promise := "no promise is broken by that"
+		if r.DurableLost > 0 {
+			promise = fmt.Sprintf("%d records behind it had been promised durable", r.DurableLost)
+		}
+		line("tail", "torn at %s offset %d: the next writer cuts it; %s", r.TornSegment, r.TornOffset, promise)
 	}
 	if r.Cut {
 		line("cut", "the newest segment's file is shorter than its header says")

@@ -94,7 +94,11 @@ func (in *invocation) showPlan(plan *journal.RepairPlan, apply bool) error {
 			fmt.Fprintf(w, "   aside   the file as it is\n")
 		}
 	}
-	_, err := fmt.Fprintf(w, "in all %d sequences are given up; they become lost records, the numbers stay taken\n", plan.Lost)
+	all := "no event is lost"
+	if plan.Lost > 0 {
+		all = fmt.Sprintf("in all %d sequences are given up: they become lost records, and their numbers stay taken", plan.Lost)
+	}
+	_, err := fmt.Fprintln(w, all)
 	return err
 }
 
@@ -105,6 +109,9 @@ func what(s journal.RepairStep) string {
 		return "make a segment of lost records in its place"
 	case journal.RepairChain:
 		return fmt.Sprintf("cut the chain of roots after its first %d links; a writer that keeps the chain goes on from there", s.Kept)
+	}
+	if s.Kept == 0 {
+		return "write it anew, of lost records: nothing in it verifies"
 	}
 	text := fmt.Sprintf("write it anew with the %d records that verify", s.Kept)
 	if s.Salvaged {

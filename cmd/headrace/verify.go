@@ -21,11 +21,14 @@ func verifyCommand(in *invocation) func() error {
 		if err != nil {
 			return err
 		}
-		if in.json {
-			return in.showReport(rep)
-		}
 		if err := in.showReport(rep); err != nil {
 			return err
+		}
+		if rep.DurableLost > 0 {
+			return fmt.Errorf("%w: %d of them; a writer that opens the journal gives their numbers out again, headrace repair --dry-run DIR keeps them taken", errCut, rep.DurableLost)
+		}
+		if in.json {
+			return nil
 		}
 		_, err = fmt.Fprintln(in.s.out, "verified")
 		return err
