@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -253,9 +254,39 @@ func TestBackendPwrite_DoesNotAllocate(t *testing.T) {
 	}))
 }
 
+// Where touching a page takes long, and nothing is recycled, mode None uses pwrite.
+func TestBackendAuto_SlowPages(t *testing.T) {
+	for recycle, want := range []Backend{BackendPwrite, BackendMmap} {
+		st := newMemStorage()
+		st.setHook(func(op, name string) error {
+			if op == "touch" {
+				for start := time.Now(); time.Since(start) < time.Millisecond; {
+				}
+			}
+			return nil
+		})
+		o := Options{Durability: None(), RecycleSegments: recycle, SegmentBytes: 256 << 10}
+		j, err := openMem(st, o)
+		require.NoError(t, err)
+		require.Equal(t, want, j.Backend())
+		for j.Stats().Rolls < 3 {
+			appendTo(t, j, j.Written()+1)
+		}
+		last := j.Written()
+		require.NoError(t, j.Close())
+		j, err = openMem(st, o)
+		require.NoError(t, err)
+		require.Equal(t, last, j.Written())
+		require.NoError(t, j.Close())
+	}
+}
+
 func TestOptions_Backend(t *testing.T) {
 	for d, want := range map[Durability]Backend{None(): BackendMmap, Interval(1): BackendMmap, Batch(): BackendPwrite, {}: BackendPwrite} {
-		require.Equal(t, want, Options{Durability: d}.withDefaults().Backend)
+		j, err := openMem(newMemStorage(), Options{Durability: d})
+		require.NoError(t, err)
+		require.Equal(t, want, j.Backend())
+		require.NoError(t, j.Close())
 	}
 	_, err := Open(filepath.Join(t.TempDir(), "j"), Options{Backend: 9})
 	require.ErrorContains(t, err, "Backend: backend(9)")

@@ -9,7 +9,7 @@ func BenchmarkAppend(b *testing.B) {
 	for _, size := range []int{64, 128, 1024} {
 		for _, how := range []string{"stage=64", "batch=64", "append"} {
 			b.Run(fmt.Sprintf("body=%d/%s/sync=none", size, how), func(b *testing.B) {
-				j, err := Open(b.TempDir(), Options{Durability: None(), SegmentBytes: 256 << 20})
+				j, err := Open(b.TempDir(), Options{Durability: None(), Backend: BackendMmap, SegmentBytes: 256 << 20})
 				if err != nil {
 					b.Fatal(err)
 				}

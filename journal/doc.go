@@ -40,8 +40,10 @@
 //	}
 //	err := j.Commit() // one publication, one wake-up of readers
 //
+// or without a copy, in the memory that the record will have, with [Journal.StageInPlace].
+//
 // An atomic batch ([Journal.AppendBatch], or [Journal.BeginBatch] before the Stages) is there as
-// a whole or not at all after a crash. Neither allocates.
+// a whole or not at all after a crash. None of them allocates.
 //
 // # Durability
 //

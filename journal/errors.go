@@ -15,6 +15,9 @@ var (
 	ErrLocked = errors.New("journal: directory is locked by another writer")
 	// ErrPoisoned reports that an earlier sync failed. It is sticky and wraps the cause.
 	ErrPoisoned = errors.New("journal: poisoned by a failed sync; close and reopen")
+	// ErrVanished reports that somebody removed a segment's file under its writer. It is noticed at
+	// the next sync, of which it is the failure: what is synced has no name any more.
+	ErrVanished = errors.New("journal: the file of a segment was removed")
 	// ErrWrite reports that a write to a segment failed. It is sticky, since part of what was to
 	// be written may be there, and wraps the cause.
 	ErrWrite = errors.New("journal: a write failed; close and reopen")

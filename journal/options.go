@@ -85,8 +85,10 @@ type Options struct {
 type Backend uint8
 
 const (
-	// BackendAuto is BackendPwrite in the modes that sync often, Group and Batch, and BackendMmap
-	// in None and Interval.
+	// BackendAuto is BackendPwrite in the modes that sync often, Group and Batch. In None and
+	// Interval it is BackendMmap, unless Open finds that the first access to a page of a new mapping
+	// takes more than 2 us, as on hypervisors that keep page tables of their own or take memory
+	// back, and nothing is recycled: then BackendPwrite. [Journal.Backend] tells.
 	BackendAuto Backend = iota
 	// BackendMmap stores into a mapping. A commit is two stores, without a system call. After a
 	// page was written back the next store to it faults, and a sync writes the touched pages
@@ -187,11 +189,8 @@ func (o Options) withDefaults() Options {
 	if o.Durability.mode == modeDefault {
 		o.Durability = Group(defaultGroupDelay, defaultGroupBytes)
 	}
-	if o.Backend == BackendAuto {
-		o.Backend = BackendMmap
-		if m := o.Durability.mode; m == modeGroup || m == modeBatch {
-			o.Backend = BackendPwrite
-		}
+	if m := o.Durability.mode; o.Backend == BackendAuto && (m == modeGroup || m == modeBatch) {
+		o.Backend = BackendPwrite // else it depends: see chooseBackend
 	}
 	if o.FirstSequence == 0 {
 		o.FirstSequence = 1

@@ -21,7 +21,8 @@ type segment struct {
 	mem   []byte
 	limit int64 // records end at or before it; index and seal come after
 
-	touched atomic.Int64 // pages below it are present and writable
+	touched  atomic.Int64  // pages below it are present and writable
+	touching time.Duration // spent so far in making them so; guarded by mu
 
 	mu       sync.Mutex // held to touch and to release
 	released bool
@@ -155,7 +156,10 @@ func (s *segment) touchTo(end int64) error {
 	if s.released || end <= from {
 		return nil
 	}
-	if err := s.f.touch(s.mem[from:end]); err != nil {
+	start := time.Now()
+	err := s.f.touch(s.mem[from:end])
+	s.touching += time.Since(start)
+	if err != nil {
 		return fmt.Errorf("journal: %s: touch [%s, %s): %w: %w", s.name, thousands(from), thousands(end), ErrFault, err)
 	}
 	s.touched.Store(end)

@@ -330,7 +330,18 @@ type memFile struct {
 }
 
 func (f *memFile) links() (uint64, error) {
-	return uint64(1 + f.n.linked), f.s.op("links", f.name)
+	if err := f.s.op("links", f.name); err != nil {
+		return 0, err
+	}
+	f.s.mu.Lock()
+	defer f.s.mu.Unlock()
+	n := uint64(f.n.linked)
+	for _, node := range f.s.nodes {
+		if node == f.n {
+			n++
+		}
+	}
+	return n, nil
 }
 
 func (f *memFile) tryLock() (func(), error) {

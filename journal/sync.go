@@ -225,6 +225,9 @@ func (j *Journal) syncSegment(s *segment, promise bool) error {
 			}
 			s.settled = true
 		}
+		if n, err := s.f.links(); err == nil && n == 0 {
+			return ErrVanished
+		}
 		if j.progress == nil || promise {
 			s.storePair(offset, sequence)
 		} else {

@@ -154,43 +154,10 @@ func (j *Journal) CancelBatch() {
 // sticky error (ErrPoisoned, ErrClosed).
 func (j *Journal) Stage(e Entry) (seq int64, err error) {
 	w := &j.w
-	if j.failed.Load() {
-		return 0, j.Err()
+	kind, size, err := j.prepare(&e, len(e.Body))
+	if err != nil {
+		return 0, err
 	}
-	if len(e.Body) > j.o.MaxBodyBytes {
-		return 0, fmt.Errorf("%w: %s bytes, MaxBodyBytes is %s", ErrBodyTooLarge,
-			thousands(int64(len(e.Body))), thousands(int64(j.o.MaxBodyBytes)))
-	}
-	kind := e.Kind
-	if kind == 0 {
-		kind = KindEvent
-	}
-	if kind > KindCheckpoint {
-		return 0, fmt.Errorf("%w: %v", ErrKind, kind)
-	}
-	if e.Time == 0 {
-		if w.stamp == 0 {
-			w.stamp = time.Now().UnixNano()
-		}
-		e.Time = w.stamp
-	}
-	size := recordBytes(len(e.Body))
-	if w.batch.left > 0 {
-		if int64(len(e.Body)) > w.batch.room {
-			return 0, fmt.Errorf("%w: %d bytes of body, %d left", ErrBatchBytes, len(e.Body), w.batch.room)
-		}
-	} else if w.off+size > w.limit {
-		if err := j.roll(); err != nil {
-			return 0, err
-		}
-	}
-	// The next record's first word is zeroed below: it has to be touched too.
-	if w.off+size+recordAlign > w.kick {
-		if err := j.reach(w.off + size + recordAlign); err != nil {
-			return 0, err
-		}
-	}
-
 	if w.buffered {
 		fits, err := j.room(size)
 		if err != nil {
@@ -216,6 +183,48 @@ func (j *Journal) Stage(e Entry) (seq int64, err error) {
 		err = j.finishBatch()
 	}
 	return seq, err
+}
+
+// prepare checks an entry whose body has so many bytes, decides its kind and time, and makes room for
+// its record in the active segment, with every page touched.
+func (j *Journal) prepare(e *Entry, bodyBytes int) (kind Kind, size int64, err error) {
+	w := &j.w
+	if j.failed.Load() {
+		return 0, 0, j.Err()
+	}
+	if bodyBytes > j.o.MaxBodyBytes {
+		return 0, 0, fmt.Errorf("%w: %s bytes, MaxBodyBytes is %s", ErrBodyTooLarge,
+			thousands(int64(bodyBytes)), thousands(int64(j.o.MaxBodyBytes)))
+	}
+	if kind = e.Kind; kind == 0 {
+		kind = KindEvent
+	}
+	if kind > KindCheckpoint {
+		return 0, 0, fmt.Errorf("%w: %v", ErrKind, kind)
+	}
+	if e.Time == 0 {
+		if w.stamp == 0 {
+			w.stamp = time.Now().UnixNano()
+		}
+		e.Time = w.stamp
+	}
+	size = recordBytes(bodyBytes)
+	if w.batch.left > 0 {
+		if int64(bodyBytes) > w.batch.room {
+			return 0, 0, fmt.Errorf("%w: %d bytes of body, %d left", ErrBatchBytes, bodyBytes, w.batch.room)
+		}
+	} else if w.off+size > w.limit {
+		if err := j.roll(); err != nil {
+			return 0, 0, err
+		}
+	}
+	// The next record's first word is zeroed too: it has to be touched.
+	if w.off+size+recordAlign > w.kick {
+		if err := j.reach(w.off + size + recordAlign); err != nil {
+			return 0, 0, err
+		}
+	}
+	return kind, size, nil
 }
 
 // unguard ends what Stage began; a fault becomes its error.

@@ -1,0 +1,32 @@
+package journal
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A segment that is removed under its writer: the next sync says so, for good, and never calls durable
+// what has no name.
+func TestSync_VanishedFile(t *testing.T) {
+	for _, b := range []Backend{BackendMmap, BackendPwrite} {
+		dir := t.TempDir()
+		j, err := Open(dir, Options{Durability: None(), Backend: b})
+		require.NoError(t, err)
+		appendTo(t, j, 10)
+		require.NoError(t, j.Sync())
+		names, err := filepath.Glob(filepath.Join(dir, "*"+segmentSuffix))
+		require.NoError(t, err)
+		require.NoError(t, os.Remove(names[0]))
+		appendTo(t, j, 20)
+		err = j.Sync()
+		require.ErrorIs(t, err, ErrPoisoned)
+		require.ErrorIs(t, err, ErrVanished)
+		require.EqualValues(t, 10, j.Durable())
+		_, err = j.Append(Entry{})
+		require.ErrorIs(t, err, ErrVanished)
+		require.ErrorIs(t, j.Close(), ErrVanished)
+	}
+}
