@@ -36,6 +36,12 @@ func runScenario(ctx context.Context, sc Scenario, set Settings) (out Outcome, e
 	want := sc.Want(sc.Work)
 
 	benches := make([]Bench, len(sc.Systems))
+	var dirs []string
+	defer func() {
+		for _, d := range dirs { // after what uses them is closed
+			os.RemoveAll(d)
+		}
+	}()
 	fail := func(i, round int, err error) error {
 		return &RoundError{Scenario: sc.Name, System: sc.Systems[i].Name, Round: round, Err: err}
 	}
@@ -59,7 +65,7 @@ func runScenario(ctx context.Context, sc Scenario, set Settings) (out Outcome, e
 		if err != nil {
 			return out, fail(i, 0, err)
 		}
-		defer os.RemoveAll(w.Dir)
+		dirs = append(dirs, w.Dir)
 		benches[i], err = sys.Open(w)
 		if err != nil {
 			benches[i] = nil
