@@ -47,6 +47,10 @@ func (w *writer) rebase() {
 // knows.
 func (j *Journal) writeAt(b []byte, off int64) error {
 	if _, err := j.w.seg.f.WriteAt(b, off); err != nil {
+		if isNoSpace(err) {
+			// The blocks are there, but a limit on the size of files counts them again.
+			err = fmt.Errorf("%w: %w", ErrNoSpace, err)
+		}
 		err = fmt.Errorf("%w: %s: [%s, %s): %w", ErrWrite, j.w.seg.name, thousands(off), thousands(off+int64(len(b))), err)
 		j.fail(err)
 		return err

@@ -16,7 +16,7 @@ import (
 // A file that is truncated under a mapping is an error, in reader and writer, and no signal.
 func TestMapping_TruncatedUnder_IsError(t *testing.T) {
 	dir := t.TempDir()
-	j, err := Open(dir, Options{Durability: None(), SegmentBytes: 1 << 20})
+	j, err := Open(dir, Options{Durability: None(), Backend: BackendMmap, SegmentBytes: 1 << 20})
 	require.NoError(t, err)
 	for range 2000 {
 		_, err := j.Append(Entry{Body: make([]byte, 100)})

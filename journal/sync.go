@@ -2,6 +2,7 @@ package journal
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"time"
 
@@ -227,6 +228,10 @@ func (j *Journal) syncSegment(s *segment, promise bool) error {
 		}
 		if n, err := s.f.links(); err == nil && n == 0 {
 			return ErrVanished
+		}
+		if n, err := s.f.size(); err == nil && n != s.hdr.size {
+			// A mapping faults; pwrite would go on behind a hole.
+			return fmt.Errorf("%w: the file was cut to %s bytes, or grew", ErrSize, thousands(n))
 		}
 		if j.progress == nil || promise {
 			s.storePair(offset, sequence)

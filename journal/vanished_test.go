@@ -8,6 +8,23 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// A file that is cut under a writer that uses pwrite, which would extend it again.
+func TestSync_CutFile(t *testing.T) {
+	dir := t.TempDir()
+	j, err := Open(dir, Options{Durability: Batch()})
+	require.NoError(t, err)
+	appendTo(t, j, 10)
+	require.NoError(t, j.Sync())
+	names, err := filepath.Glob(filepath.Join(dir, "*"+segmentSuffix))
+	require.NoError(t, err)
+	require.NoError(t, os.Truncate(names[0], recordsOffset))
+	require.NoError(t, func() error { _, err := j.Append(Entry{}); return err }())
+	err = j.Sync()
+	require.ErrorIs(t, err, ErrPoisoned)
+	require.ErrorIs(t, err, ErrSize)
+	require.ErrorIs(t, j.Close(), ErrSize)
+}
+
 // A segment that is removed under its writer: the next sync says so, for good, and never calls durable
 // what has no name.
 func TestSync_VanishedFile(t *testing.T) {
