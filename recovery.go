@@ -1,7 +1,6 @@
 package headrace
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -199,7 +198,7 @@ func (e *Engine) replay(h *history) error {
 			return err
 		}
 		readers[i] = r
-		p.lane.Fetching(e.fetch)
+		p.lane.Rereading(opener(e.journal.NewReader).reread)
 		p.lane.EmitTo(owed)
 	}
 	for {
@@ -213,21 +212,20 @@ func (e *Engine) replay(h *history) error {
 	}
 }
 
-// fetch reads one event again.
-func (e *Engine) fetch(seq int64) (rec journal.Record, err error) {
-	r, err := e.journal.NewReader(seq, journal.ReaderOptions{Until: seq})
-	if err != nil {
-		return rec, err
-	}
-	n, err := r.Read(func(found journal.Record) error {
-		rec = found
-		rec.Body = bytes.Clone(found.Body)
+// opener opens a reader of the log from a sequence on.
+type opener func(from int64, o journal.ReaderOptions) (*journal.Reader, error)
+
+// reread reads the records [from, to] once more.
+func (open opener) reread(from, to int64, fn func(journal.Record) error) error {
+	if to < from {
 		return nil
-	})
-	if err = errors.Join(err, r.Close()); err == nil && n == 0 {
-		err = fmt.Errorf("%w: no event %d", ErrLog, seq)
 	}
-	return rec, err
+	r, err := open(from, journal.ReaderOptions{Until: to})
+	if err != nil {
+		return err
+	}
+	_, err = r.Read(fn)
+	return errors.Join(err, r.Close())
 }
 
 // replayRound lets every lane handle what is in the log now, and then decide what it owes up to there.
@@ -261,12 +259,8 @@ func (e *Engine) settle(l *handlers.Lane, end int64) error {
 	if !ok {
 		return nil
 	}
-	r, err := e.journal.NewReader(max(after+1, e.journal.FirstSequence()), journal.ReaderOptions{Until: end})
-	if err != nil {
-		return err
-	}
-	_, err = r.Read(l.Settle)
-	if err = errors.Join(err, r.Close()); err == nil {
+	err := opener(e.journal.NewReader).reread(max(after+1, e.journal.FirstSequence()), end, l.Settle)
+	if err == nil {
 		l.Settled(end)
 	}
 	return err
@@ -330,6 +324,12 @@ func Replay(dir string, t *Topology, o ReplayOptions) (Replayed, error) {
 	}
 	if h.last == 0 {
 		return result, nil
+	}
+	again := opener(func(from int64, o journal.ReaderOptions) (*journal.Reader, error) {
+		return journal.OpenReader(dir, from, o)
+	})
+	for _, p := range t.lanes {
+		p.lane.Rereading(again.reread)
 	}
 	// One pass for all lanes: a reader may have to judge the whole directory before it begins.
 	r, err = journal.OpenReader(dir, 0, journal.ReaderOptions{Until: h.last})

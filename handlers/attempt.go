@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -29,18 +30,38 @@ func (d *typed[T]) attempt(c *Context, k *call[T]) error {
 	if c.again == nil && p.await(c) {
 		return nil
 	}
-	if c.cause <= r.watermark {
-		if o, ok := p.outcomes[c.cause]; ok {
-			p.apply(c.parkID(), o, c.time)
-		}
+	c.begin(r)
+	var err error
+	if c.answered(r) {
+		err = d.again(c, k)
+	} else if why := d.try(c, k); why != nil {
+		err = c.failed(p, *why)
+	} else {
+		err = c.through(p)
+	}
+	c.handler = nil // not deferred: see Interrupted
+	return err
+}
+
+// answered tells whether the log has the answer of r to what c is about, or would have it if there were one.
+func (c *Context) answered(r *reaction) bool { return c.pass == passRebuild || c.cause <= r.watermark }
+
+// again is an attempt whose outcome is known. A handler that changes state runs, if it succeeded then.
+func (d *typed[T]) again(c *Context, k *call[T]) error {
+	p := k.handler.parking
+	if o, ok := p.outcomes[c.cause]; ok {
+		p.apply(c.parkID(), o, c.time)
 		return nil
 	}
-	c.begin(r)
-	defer func() { c.handler = nil }()
-	if why := d.try(c, k); why != nil {
-		return c.failed(p, *why)
+	if k.handler.role == roleOn {
+		if why := d.try(c, k); why != nil {
+			return c.failure(why.err)
+		}
 	}
-	return c.through(p)
+	if c.again != nil {
+		p.advance(c.parkID(), c.sequence)
+	}
+	return nil
 }
 
 // try is one call. Whatever goes wrong in it, it has left nothing behind but outputs, which are dropped.
@@ -77,13 +98,22 @@ func (c *Context) failed(p *parking, why failed) error {
 	if !goesOn {
 		return c.failure(why.err)
 	}
+	if c.handler.role == roleOn {
+		if err := c.lane.rebuild(c.cause - 1); err != nil {
+			return c.failure(errors.Join(why.err, err))
+		}
+	}
 	c.lane.outputs.reset()
 	c.ordinal = 0
 	if err := emit(c, &f, EmitOptions{}); err != nil {
 		return c.failure(errors.Join(why.err, err))
 	}
 	h := &c.lane.outputs.header
-	return c.moveUp(p.apply(c.parkID(), Outcome{f, h.ID, h.CorrelationID}, c.time))
+	o := Outcome{f, h.ID, h.CorrelationID}
+	if c.handler.role == roleOn {
+		p.outcomes[c.cause] = o // for the next rebuild
+	}
+	return c.moveUp(p.apply(c.parkID(), o, c.time))
 }
 
 // through commits a successful attempt; if the event was parked, its key goes on.
@@ -142,7 +172,10 @@ func (l *Lane) parkingEvent(c *Context) error {
 		if r.id != v.Handler || r.parking == nil {
 			continue
 		}
-		if answered := c.sequence <= r.watermark; c.pass == passReplay && !answered || c.pass == passSettle && answered {
+		switch answered := c.answered(r); {
+		case r.role == roleOn && c.pass == passSettle, r.role == roleDecide && c.pass == passRebuild:
+			return nil
+		case r.role == roleDecide && (c.pass == passReplay && !answered || c.pass == passSettle && answered):
 			return nil
 		}
 		id := parkID{key: c.Key()}
@@ -153,7 +186,7 @@ func (l *Lane) parkingEvent(c *Context) error {
 			return nil // it is through, or not yet at the head
 		}
 		switch again := c.typeID == redeliverID; {
-		case again && c.sequence > r.watermark:
+		case again && (r.role == roleOn || !c.answered(r)):
 			return l.redeliver(c, r, v.Cause)
 		case again:
 			if o, ok := r.parking.outcomes[c.sequence]; ok {
@@ -169,12 +202,13 @@ func (l *Lane) parkingEvent(c *Context) error {
 // giveUp takes the event from the head of its key, in answer to the event of c.
 func (l *Lane) giveUp(c *Context, r *reaction, id parkID, cause int64) error {
 	next := r.parking.advance(id, cause)
-	if c.sequence <= r.watermark {
+	if c.answered(r) {
 		return nil
 	}
 	c.begin(r)
-	defer func() { c.handler = nil }()
-	return c.moveUp(next)
+	err := c.moveUp(next)
+	c.handler = nil
+	return err
 }
 
 // redeliver lets r have the event cause again, which the log still holds.
@@ -190,15 +224,15 @@ func (l *Lane) redeliver(c *Context, r *reaction, cause int64) error {
 		return a.failure(err)
 	}
 	c.handler = r // for Interrupted
-	defer func() { c.handler = nil }()
+	done := false
 	if d := l.dispatcher(rec.Type); d != nil {
-		if done, err := d.deliver(a, r); done || err != nil {
-			return err
-		}
+		done, err = d.deliver(a, r)
 	}
-	// The handler does not handle the type any more: it is through.
-	a.begin(r)
-	return a.moveUp(r.parking.advance(a.parkID(), cause))
+	if !done && err == nil { // the handler does not handle the type any more: it is through
+		err = l.giveUp(a, r, a.parkID(), cause)
+	}
+	c.handler = nil
+	return err
 }
 
 // deliver gives the event to one handler only, and tells whether it handles the type.
@@ -211,8 +245,25 @@ func (d *typed[T]) deliver(c *Context, r *reaction) (bool, error) {
 	return false, nil
 }
 
-// Fetching gives the lane the means to read an event again. It is the engine's to call, before Replay.
-func (l *Lane) Fetching(fetch func(seq int64) (journal.Record, error)) { l.fetch = fetch }
+// Rereading gives the lane the means to read the records [from, to] of the log again. It is the engine's to
+// call, before Replay.
+func (l *Lane) Rereading(read func(from, to int64, fn func(journal.Record) error) error) {
+	l.reread = read
+}
+
+// fetch reads one event again.
+func (l *Lane) fetch(seq int64) (rec journal.Record, err error) {
+	found := false
+	err = l.reread(seq, seq, func(r journal.Record) error {
+		rec, found = r, true
+		rec.Body = bytes.Clone(r.Body)
+		return nil
+	})
+	if err == nil && !found {
+		err = fmt.Errorf("no event %d in the log", seq)
+	}
+	return rec, err
+}
 
 // limit is the time that one call has.
 type limit struct {

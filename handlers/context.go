@@ -165,7 +165,7 @@ func (c *Context) mayEmit() (bool, error) {
 	case !c.handler.emits():
 		return false, ErrReadOnly
 	}
-	return c.cause > c.handler.watermark, nil
+	return !c.answered(c.handler), nil
 }
 
 // emitted keeps the error of an Emit, so that the handler cannot swallow it.

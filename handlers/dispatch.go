@@ -41,10 +41,11 @@ func (r *reaction) place() int {
 type pass uint8
 
 const (
-	passLive   pass = iota // it has just been journaled
-	passReplay             // the log is read at Open, or without an engine
-	passSettle             // at Open, once more, for those that owe decisions
-	passAhead              // it was emitted a moment ago
+	passLive    pass = iota // it has just been journaled
+	passReplay              // the log is read at Open, or without an engine
+	passSettle              // at Open, once more, for those that owe decisions
+	passRebuild             // the log is read once more, for the lane's state
+	passAhead               // it was emitted a moment ago
 )
 
 // wants tells whether r runs on the event of c.
@@ -56,6 +57,8 @@ func (c *Context) wants(r *reaction) bool {
 		}
 	case passSettle:
 		return r.role == roleDecide && c.cause > r.watermark
+	case passRebuild:
+		return r.role != roleDecide && r.id != TimersHandler
 	case passAhead:
 		return r.role == roleEvolve
 	}

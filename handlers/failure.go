@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// FailurePolicy says what becomes of an event on which a Decide handler fails: when it returns an error,
+// FailurePolicy says what becomes of an event on which a handler fails: when it returns an error,
 // panics, takes longer than Timeout, or gets a payload that cannot be decoded. The zero policy halts the
 // engine.
 //
@@ -129,8 +129,13 @@ func (b Backoff) delay(attempt int) time.Duration {
 	return time.Duration(d)
 }
 
-// OnFailure sets the policy of the Decide handler with this id. It must be on the lane, and the lane behind
-// the journal; else Bind reports a fault.
+// OnFailure sets the policy of the handler with this id. It must be on the lane, and the lane behind the
+// journal; else Bind reports a fault.
+//
+// A Decide handler that fails has changed nothing. One registered with On may have changed half of what it
+// meant to: so it can have a policy only on a lane that declares all of its state with Keep and
+// evolves nothing, and when it fails the lane's states are made anew, from the log up to the event. That
+// takes as long as a replay of the lane.
 func (l *Lane) OnFailure(id string, p FailurePolicy) {
 	if l.policies == nil {
 		l.policies = map[string]FailurePolicy{}

@@ -32,6 +32,8 @@ type Lane struct {
 	evolves   bool        // it has entities: see Evolve
 	policies  map[string]FailurePolicy
 	parks     bool // some handler parks
+	states    []kept
+	outside   *sync.RWMutex // of a lane that keeps states: also its lock
 	faults    []error
 
 	// set by Bind
@@ -41,7 +43,7 @@ type Lane struct {
 	outputs   *outputs     // nil = this lane may not emit
 	timers    bool         // handlers may schedule
 	clock     Clock
-	fetch     func(seq int64) (journal.Record, error)
+	reread    func(from, to int64, fn func(journal.Record) error) error
 	published bool // stands before the journal: handlers see the publisher's time
 	release   func(seq int64)
 
@@ -128,6 +130,9 @@ func (l *Lane) Bind(b Binding) error {
 			l.settled = min(l.settled, r.watermark)
 		}
 	}
+	for _, s := range l.states {
+		s.prepare()
+	}
 	faults = append(faults, l.bindPolicies(b)...)
 	for _, d := range l.byType {
 		if d != nil {
@@ -153,12 +158,17 @@ func (l *Lane) bindPolicies(b Binding) (faults []error) {
 		switch {
 		case err != nil:
 			fault(r.id, err)
-		case has && r.role != roleDecide:
-			fault(r.id, "only a handler registered with Decide leaves nothing to undo")
+		case has && l.outputs == nil:
+			fault(r.id, "a lane that cannot emit has no outcomes")
+		case has && r.role != roleDecide && len(l.states) == 0:
+			fault(r.id, "what it has changed when it fails can only be undone if the lane declares all of its state with Keep; or register it with Decide")
+		case has && r.role != roleDecide && l.evolves:
+			fault(r.id, "a lane that evolves is ahead of the log, and cannot be rebuilt from it; register it with Decide")
 		case has && b.Published:
 			fault(r.id, "the lane does not stand behind the journal, from which events are delivered again")
-		case has || len(b.Outcomes[r.hash]) > 0 && r.role == roleDecide:
-			r.parking = &parking{policy: policy, outcomes: b.Outcomes[r.hash], parks: map[parkID]*park{}}
+		case has || len(b.Outcomes[r.hash]) > 0:
+			r.parking = newParking(policy, b.Outcomes[r.hash])
+			r.parked = r.parking
 			l.parks = true
 		}
 	}

@@ -19,6 +19,13 @@ type parking struct {
 	parks map[parkID]*park
 }
 
+func newParking(policy FailurePolicy, outcomes map[int64]Outcome) *parking {
+	if outcomes == nil {
+		outcomes = map[int64]Outcome{}
+	}
+	return &parking{policy: policy, outcomes: outcomes, parks: map[parkID]*park{}}
+}
+
 // Outcome is what became of an event: a Failed event of the log.
 type Outcome struct {
 	Failed
@@ -131,11 +138,11 @@ type Parked struct {
 func (l *Lane) Parked() []Parked {
 	var all []Parked
 	for _, r := range l.reactions {
-		if r.parking == nil {
+		if r.parked == nil {
 			continue
 		}
-		r.parking.mu.Lock()
-		for id, w := range r.parking.parks {
+		r.parked.mu.Lock()
+		for id, w := range r.parked.parks {
 			one := Parked{
 				Handler: r.id, Sequence: w.cause, Key: id.key, Dead: w.last.Outcome == OutcomeDead, Attempts: w.last.Attempt,
 				Reason: w.last.Reason, Message: w.last.Message, Waiting: len(w.queue), FailedID: w.last.ID, CorrelationID: w.last.CorrelationID,
@@ -148,7 +155,7 @@ func (l *Lane) Parked() []Parked {
 			}
 			all = append(all, one)
 		}
-		r.parking.mu.Unlock()
+		r.parked.mu.Unlock()
 	}
 	slices.SortFunc(all, func(a, b Parked) int { return int(a.Sequence - b.Sequence) })
 	return all

@@ -13,7 +13,7 @@ import (
 type Projection[S any] struct {
 	lane  *Lane
 	mu    sync.RWMutex
-	state *S
+	state *State[S]
 	wait  func(ctx context.Context, seq int64) error
 }
 
@@ -23,7 +23,9 @@ var ErrNotRunning = errors.New("handlers: projection is not running")
 // NewProjection returns a projection over state, which belongs to it from now on. Its name is
 // for errors, statistics and waits; it is unique in an engine.
 func NewProjection[S any](name string, state *S) *Projection[S] {
-	p := &Projection[S]{lane: NewLane(name), state: state}
+	p := &Projection[S]{lane: NewLane(name)}
+	p.state = &State[S]{lane: p.lane, name: name, value: state}
+	p.lane.states = append(p.lane.states, p.state)
 	p.lane.lock = &p.mu
 	return p
 }
@@ -35,7 +37,7 @@ func Apply[E, S any](p *Projection[S], fn func(s *S, c *Context, e E) error) {
 		On[E](p.lane, p.lane.name, nil)
 		return
 	}
-	On(p.lane, p.lane.name, func(c *Context, e E) error { return fn(p.state, c, e) })
+	On(p.lane, p.lane.name, func(c *Context, e E) error { return fn(p.state.value, c, e) })
 }
 
 // Name returns the projection's name.
@@ -52,7 +54,7 @@ func (p *Projection[S]) Lane() *Lane { return p.lane }
 func (p *Projection[S]) View(fn func(s *S, sequence int64)) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	fn(p.state, p.lane.applied)
+	fn(p.state.value, p.lane.applied)
 }
 
 // Sequence is the last event that the state contains. It may be called from anywhere, also inside View.

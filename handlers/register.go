@@ -24,6 +24,7 @@ type reaction struct {
 	id        string
 	hash      uint64
 	parking   *parking // nil: the lane stops when it fails
+	parked    *parking // the same, for those who look in from outside while the lane is rebuilt
 	watermark int64    // up to here the log holds its answers: emit nothing, decide nothing
 }
 

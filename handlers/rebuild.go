@@ -1,0 +1,45 @@
+package handlers
+
+import (
+	"fmt"
+
+	"github.com/headrace/headrace/journal"
+)
+
+// rebuild makes the lane's states anew from the log up to end, and nothing else: a handler has failed on the event
+// behind it, and nobody knows how much of the state it has changed. What is parked and the timers are
+// as they were, since no handler of the application touches them.
+//
+// The handlers run as at a replay, with outcomes from the log and from this run. They have handled these
+// events before; one that fails now computes something else than it did, and the lane stops.
+func (l *Lane) rebuild(end int64) error {
+	call, repeat, ahead := l.call, l.repeat, l.ahead
+	parkings := make([]*parking, len(l.reactions))
+	for i, r := range l.reactions {
+		if parkings[i] = r.parking; r.parking != nil {
+			r.parking = newParking(r.parking.policy, r.parking.outcomes) // goes through what it went through
+		}
+	}
+	defer func() {
+		l.call, l.repeat, l.ahead = call, repeat, ahead
+		for i, r := range l.reactions {
+			r.parking = parkings[i]
+		}
+	}()
+	for _, s := range l.states {
+		if err := s.reset(); err != nil {
+			return err
+		}
+	}
+	l.call.pass = passRebuild
+	err := l.reread(0, end, func(rec journal.Record) error {
+		if rec.Kind != journal.KindEvent {
+			return nil
+		}
+		return l.handle(rec.Sequence, rec.Time, rec.Type, rec.Body)
+	})
+	if err != nil {
+		return fmt.Errorf("handlers: lane %q: its state cannot be rebuilt: %w", l.name, err)
+	}
+	return nil
+}
