@@ -45,7 +45,9 @@
 // MultiProducer lets any goroutine claim, by compare-and-swap, and publishes by marking each
 // slot. SingleProducer needs neither: a claim is an addition and a publish is one plain store.
 // It is several times as fast, and the caller must see to it that claims and publishes never run
-// at the same time. The build tag headrace_debug makes a misuse panic with a *MisuseError.
+// at the same time. The build tag headrace_debug makes a misuse panic with a *MisuseError. In a loop
+// that publishes one event after another a Producer, which Ring.Producer makes, saves the calls:
+// its Next, Slot and Publish are compiled into the loop.
 //
 // # Waiting
 //

@@ -107,6 +107,25 @@ func TestProducer_FullRing_NobodySeesMoreThanThereIsRoomFor(t *testing.T) {
 	})
 }
 
+// TestProducer_LateNewcomer_ClaimedStays: a consumer that asks for what is overwritten already is in the
+// gating set for a moment, and what it leaves room for is less than what is claimed.
+func TestProducer_LateNewcomer_ClaimedStays(t *testing.T) {
+	both(t, func(t *testing.T, mk maker) {
+		r := mk(Options{Slots: 4})
+		c := consumerForTest(r)
+		publish(t, r, 4)
+		c.cursor.Store(4)
+		publish(t, r, 4)
+		c.cursor.Store(2) // now the newcomer
+		r.seq.state.Or(stateRegate)
+		_, err := r.TryClaim(1)
+		require.ErrorIs(t, err, ErrFull)
+		require.Equal(t, int64(8), r.seq.claimed())
+		c.cursor.Store(8)
+		require.NoError(t, publishNext(r.Producer()))
+	})
+}
+
 // TestProducer_NextBlocks until there is room, and until the ring is closed.
 func TestProducer_NextBlocks(t *testing.T) {
 	both(t, func(t *testing.T, mk maker) {

@@ -153,13 +153,14 @@ func machineScenarios() []Scenario {
 		},
 		{
 			Name:  "machine/stream",
-			About: "the work of ring/one-to-one and nothing else: two loops, two counters; a store for each event, ten, or 4,096",
+			About: "the work of ring/one-to-one and nothing else: two loops, two counters; a store for each event, ten, or 4,096; slots fetched ahead or not",
 			Work:  Work{Events: 20_000_000, Batch: 1, BodyBytes: 8},
 			Want:  ringSum,
 			Systems: []System{
-				{"each", each(bareStream(1))},
-				{"ten", each(bareStream(10))},
-				{"many", each(bareStream(4096))},
+				{"each", each(bareStream(1, false))},
+				{"each-fetched", each(bareStream(1, true))},
+				{"ten-fetched", each(bareStream(10, true))},
+				{"many", each(bareStream(4096, false))},
 			},
 		},
 	}

@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/headrace/headrace/internal/cpu"
 )
@@ -84,8 +85,9 @@ const streamRest = 16 * time.Microsecond
 
 // bareStream is what remains of a ring with one producer and one consumer when everything but the
 // work is taken away: a slot is written, a number stored, and on the other side the same read; no
-// closing, no waiting but the consumer's rest, no error. every is how many events share a store.
-func bareStream(every int) func(Work) (Result, error) {
+// closing, no waiting but the consumer's rest, no error. every is how many events share a store;
+// fetched has 512 bytes of slots fetched for writing, 512 bytes ahead of the writer.
+func bareStream(every int, fetched bool) func(Work) (Result, error) {
 	return func(w Work) (Result, error) {
 		slots := new([ringSlots]uint64)
 		published, consumed := new(line), new(line)
@@ -117,6 +119,9 @@ func bareStream(every int) func(Work) (Result, error) {
 				if free = atomic.LoadInt64(&consumed.v) + ringSlots; hi > free {
 					runtime.Gosched()
 				}
+			}
+			if fetched && hi>>6 != seq>>6 {
+				cpu.PrefetchWrite(unsafe.Pointer(&slots[(hi+64)&^63&ringMask]), 512)
 			}
 			for seq < hi {
 				seq++

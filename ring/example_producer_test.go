@@ -1,0 +1,47 @@
+package ring_test
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/headrace/headrace/ring"
+)
+
+// A loop that publishes single events uses a Producer: Next, Slot and Publish are inlined.
+func ExampleRing_Producer() {
+	r, err := ring.New[int](ring.Options{Producers: ring.SingleProducer})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	sum := 0
+	_, err = r.Consume("sum", ring.HandlerFunc[int](func(_ int64, span []int) error {
+		for _, v := range span {
+			sum += v
+		}
+		return nil
+	}), ring.ConsumerOptions{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := r.Start(); err != nil {
+		fmt.Println(err)
+		return
+	}
+	p := r.Producer()
+	for v := range 101 {
+		seq, err := p.Next()
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		*p.Slot(seq) = v
+		p.Publish(seq, seq)
+	}
+	if err := r.Close(context.Background()); err != nil {
+		fmt.Println(err)
+	}
+	fmt.Println(sum)
+	// Output: 5050
+}
