@@ -150,6 +150,9 @@ func (m *pageModel) live(st *memStorage, life uint32, durable, least, written in
 		if rnd.IntN(30) == 0 {
 			mu.Lock()
 			armed = true // during Sync the writer rests
+			if rnd.IntN(4) == 0 && cut == nil {
+				left = rnd.IntN(4) // right now
+			}
 			mu.Unlock()
 			m.check(j.Sync(), "sync")
 			mu.Lock()
