@@ -437,6 +437,10 @@ func (c *campaign) tear(base *memStorage, seg string, boot byte, off, end int64,
 		c.fail("%s: %d of %d: %v", where, got, want, err)
 	}
 	abandon(j)
+	rep, err := verify(st, memDir, VerifyOptions{})
+	if err != nil || rep.Last != want || rep.Torn {
+		c.fail("%s: verify after recovery: %d of %d, torn %v: %v", where, rep.Last, want, rep.Torn, err)
+	}
 }
 
 // TestTorture_Promise changes every bit of records that were synced, after both copies of the
