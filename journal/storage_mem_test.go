@@ -45,6 +45,7 @@ type memNode struct {
 	words []uint64
 	size  int64
 	image []byte // content at the last sync, if crashy
+	syncs int    // how many there were
 
 	readers int // open for reading; guarded by the storage's mu
 	linked  int // names besides the first
@@ -458,6 +459,7 @@ func (f *memFile) sync() error {
 	}
 	if f.s.crashy {
 		f.n.image = append(f.n.image[:0], f.n.bytes()...)
+		f.n.syncs++
 	}
 	return nil
 }

@@ -107,7 +107,7 @@ func (m *pageModel) live(st *memStorage, life uint32, durable, least, written in
 	var j *Journal
 	var mu sync.Mutex
 	known, most := durable, written
-	snaps := map[*memNode][][]byte{}
+	snaps := map[*memNode][]snap{}
 	armed := true // the hook may look: nobody else changes anything
 	left := -1
 	if rnd.IntN(2) == 0 {
@@ -163,7 +163,7 @@ func (m *pageModel) live(st *memStorage, life uint32, durable, least, written in
 			if stop {
 				break
 			}
-			if rnd.IntN(10) == 0 && j.Written() > 100 {
+			if rnd.IntN(3) == 0 && j.Written() > 100 {
 				_, err := j.Trim(Retention{Before: j.Written() - 50})
 				m.check(err, "trim")
 			}
@@ -193,20 +193,26 @@ func (m *pageModel) live(st *memStorage, life uint32, durable, least, written in
 
 func shortInt(rnd *rand.Rand, limit int) int { return rnd.IntN(limit>>rnd.IntN(5) + 1) }
 
+// snap is the content of a file after so many syncs of it.
+type snap struct {
+	syncs   int
+	content []byte
+}
+
 // snapshot keeps the files' contents as a time between syncs. The journal's goroutines change no
 // contents but in a sync.
-func snapshot(st *memStorage, snaps map[*memNode][][]byte) {
+func snapshot(st *memStorage, snaps map[*memNode][]snap) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	for name, n := range st.nodes {
 		if filepath.Ext(name) == segmentSuffix && len(snaps[n]) < 2 {
-			snaps[n] = append(snaps[n], bytes.Clone(n.bytes()))
+			snaps[n] = append(snaps[n], snap{n.syncs, bytes.Clone(n.bytes())})
 		}
 	}
 }
 
 // freeze copies what a power cut now can leave.
-func freeze(st *memStorage, snaps map[*memNode][][]byte, durable, written int64) *cutPoint {
+func freeze(st *memStorage, snaps map[*memNode][]snap, durable, written int64) *cutPoint {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	c := &cutPoint{durable: durable, written: written, id: st.id, dirs: map[string]bool{}}
@@ -224,8 +230,8 @@ func freeze(st *memStorage, snaps map[*memNode][][]byte, durable, written int64)
 		copy(old, n.image)
 		f := cutFile{node: k, name: name, versions: [][]byte{old}}
 		for _, s := range snaps[n] {
-			if len(s) == len(old) {
-				f.versions = append(f.versions, s)
+			if len(s.content) == len(old) && s.syncs == n.syncs {
+				f.versions = append(f.versions, s.content)
 			}
 		}
 		f.versions = append(f.versions, bytes.Clone(n.bytes()))
