@@ -9,6 +9,8 @@ import (
 	"sort"
 	"sync"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 )
 
 // TestTorture_PageModel cuts the power of a simulated machine. A journal is written, in lives that
@@ -493,4 +495,35 @@ func (m *pageModel) delivers(r *Reader, c *cutPoint, harsh bool) error {
 		return fmt.Errorf("delivered up to %d", last)
 	}
 	return err
+}
+
+// Each removal of Trim is durable before the next is made, so that no file system, whatever the order
+// in which it writes names, leaves a journal with a gap.
+func TestTrim_EachRemovalIsDurableBeforeTheNext(t *testing.T) {
+	st := newMemStorage()
+	j, err := openMem(st, Options{Durability: None()})
+	require.NoError(t, err)
+	for j.Stats().Rolls < 5 {
+		appendTo(t, j, j.Written()+1)
+	}
+	require.NoError(t, j.Sync())
+	var mu sync.Mutex
+	removed, synced := 0, true
+	st.setHook(func(op, name string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case op == "syncDir":
+			synced = true
+		case op == "remove" && filepath.Ext(name) == segmentSuffix:
+			require.True(t, synced, "removal of %s", name)
+			removed, synced = removed+1, false
+		}
+		return nil
+	})
+	_, err = j.Trim(Retention{Before: j.Written() - 10})
+	require.NoError(t, err)
+	require.True(t, synced)
+	require.GreaterOrEqual(t, removed, 3)
+	require.NoError(t, j.Close())
 }
