@@ -41,6 +41,8 @@ type order struct {
 	Keep         int64 // sequences that Trim leaves; 0: no Trim
 	Chain        bool
 	Close        bool // close after Records, and end
+	Backend      Backend
+	Recycle      int  // segments
 	Soak         bool // it lives long enough to need a garbage collector
 }
 
@@ -170,7 +172,7 @@ func tortureChild() {
 
 func (o order) options() Options {
 	return Options{Durability: tortureModes[o.Mode].d, SegmentBytes: o.SegmentBytes,
-		TouchAheadBytes: 64 << 10, Chain: o.Chain}
+		TouchAheadBytes: 64 << 10, Chain: o.Chain, Backend: o.Backend, RecycleSegments: o.Recycle}
 }
 
 // write is the writer: single records, several to a commit, atomic batches, some of them taken

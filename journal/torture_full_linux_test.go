@@ -77,7 +77,8 @@ func (f *fuller) mounted(options string, run func(dir string)) {
 
 func (f *fuller) options() Options {
 	return Options{Durability: tortureModes[f.rnd.IntN(len(tortureModes))].d, TouchAheadBytes: 64 << 10,
-		SegmentBytes: []int64{64 << 10, 128 << 10, 256 << 10}[f.rnd.IntN(3)], Chain: f.rnd.IntN(3) == 0}
+		SegmentBytes: []int64{64 << 10, 128 << 10, 256 << 10}[f.rnd.IntN(3)], Chain: f.rnd.IntN(3) == 0,
+		Backend: Backend(f.rnd.IntN(3)), RecycleSegments: f.rnd.IntN(4)}
 }
 
 // fill appends until there is no space, and checks the error.

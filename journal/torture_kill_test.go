@@ -11,8 +11,8 @@ import (
 )
 
 // TestTorture_Kill kills a writer with SIGKILL at a random moment, in Open as well as later, and
-// starts another on the same journal, again and again: each in another mode, with other segment
-// sizes and bodies. What was committed is there, in order and unaltered, for a reader before any
+// starts another on the same journal, again and again: each in another mode, with another back end,
+// other segment sizes and bodies, and retention that recycles files. What was committed is there, in order and unaltered, for a reader before any
 // recovery and after it; nothing is cut, nothing put aside; an atomic batch is whole or absent.
 //
 // The page cache survives, so every mode promises the same.
@@ -46,9 +46,10 @@ func (k *killer) cycle(life uint32) {
 	rnd := k.rnd
 	o := order{Dir: k.dir, Life: life, Seed: k.seed, Mode: int(life) % len(tortureModes), Large: killLarge,
 		SegmentBytes: []int64{64 << 10, 64 << 10, 128 << 10, 256 << 10, 1 << 20}[rnd.IntN(5)],
-		Records:      int64(rnd.IntN(4000)), Chain: rnd.IntN(4) == 0, Pause: time.Duration(rnd.IntN(300)) * time.Microsecond}
-	if rnd.IntN(8) == 0 {
-		o.Keep = 40_000
+		Records:      int64(rnd.IntN(4000)), Chain: rnd.IntN(4) == 0, Pause: time.Duration(rnd.IntN(300)) * time.Microsecond,
+		Backend: Backend(rnd.IntN(3))}
+	if rnd.IntN(4) == 0 {
+		o.Keep, o.Recycle = []int64{300, 3_000, 40_000}[rnd.IntN(3)], rnd.IntN(3)*32
 	}
 	child, err := k.page.launch(o)
 	k.check(err, "start")

@@ -157,7 +157,7 @@ func (p *powerCutter) cycle(life uint32) {
 	rnd := p.rnd
 	o := order{Dir: p.journal(), Life: life, Seed: p.seed, Mode: rnd.IntN(len(tortureModes)), Large: powerLarge,
 		SegmentBytes: []int64{64 << 10, 64 << 10, 128 << 10, 512 << 10}[rnd.IntN(4)],
-		Records:      int64(100 + rnd.IntN(6000)), Chain: rnd.IntN(4) == 0, Keep: 30_000,
+		Records:      int64(100 + rnd.IntN(6000)), Chain: rnd.IntN(4) == 0, Backend: Backend(rnd.IntN(3)), Keep: []int64{500, 30_000}[rnd.IntN(2)], Recycle: rnd.IntN(3) * 32,
 		Pause: shortly(rnd, 2*time.Millisecond)}
 	child, err := p.page.launch(o)
 	p.check(err, "start")

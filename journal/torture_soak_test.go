@@ -68,7 +68,8 @@ func (s *soak) run(total time.Duration) {
 	var followers usage
 	for life := uint32(1); time.Now().Before(deadline); life++ {
 		o := order{Dir: s.dir, Life: life, Seed: s.seed, Mode: int(life) % len(tortureModes), Large: killLarge,
-			SegmentBytes: []int64{64 << 10, 256 << 10, 1 << 20}[s.rnd.IntN(3)], Keep: 60_000, Pause: pause, Chain: true, Soak: true}
+			SegmentBytes: []int64{64 << 10, 256 << 10, 1 << 20}[s.rnd.IntN(3)], Keep: 60_000, Pause: pause, Chain: true, Soak: true,
+			Backend: Backend(s.rnd.IntN(3)), Recycle: 32}
 		child, err := s.page.launch(o)
 		s.check(err, "start")
 		s.check(child.reach(phaseOpened), "life %d", life)
