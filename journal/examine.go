@@ -163,6 +163,8 @@ func (s *survey) examineRecords(i int, prevTime int64) error {
 	seg.scanned = true
 	seg.end, seg.lastKnown, seg.lastTime, seg.sealed = r.end, r.last, r.time, r.sealed
 	if r.sealed {
+		// Zeros behind the seal may be missing; nothing else is.
+		s.isCut = s.isCut || newest && seg.cut()
 		return nil
 	}
 	bad := corrupt(seg, r.at, r.atSeq, r.cause)

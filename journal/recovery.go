@@ -74,6 +74,13 @@ func (s *survey) apply(rec *Recovery) error {
 			return err
 		}
 	}
+	if last != nil && last.sealed && last.cut() {
+		// Another segment follows, and an earlier one that is short is damage.
+		rec.Clean, rec.Cut, rec.Torn, rec.TornOffset = false, true, last.name, last.size
+		if err := s.extend(last); err != nil {
+			return err
+		}
+	}
 	switch {
 	case s.wipe:
 		end, err := s.dataEnd(last, last.end)

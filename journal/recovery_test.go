@@ -525,3 +525,31 @@ func TestAhead_LeftoverOfFailedSpare_NotInTheWay(t *testing.T) {
 		require.NotEqual(t, spareSuffix, filepath.Ext(name))
 	}
 }
+
+// A newest segment that is sealed may be cut behind its seal. Nothing is lost then; but it gets its
+// size back before another segment follows, because an earlier one that is short is damage.
+func TestRecover_SealedNewestCutBehindSeal(t *testing.T) {
+	for _, boot := range []byte{1, 2} {
+		st, _, _ := twoSegments(t, func(j *Journal) { _ = j.Close() })
+		st.id.boot[0] = boot
+		segs := st.segments()
+		second, _, _ := parseSegmentName(filepath.Base(segs[1]))
+		delete(st.nodes, segs[1])
+		whole := st.nodes[segs[0]]
+		end := loadPair(whole.bytes(), 1).offset
+		cut := newMemNode(end + 3)
+		copy(cut.bytes(), whole.bytes())
+		st.nodes[segs[0]] = cut
+		rep, err := verify(st, memDir, VerifyOptions{})
+		require.NoError(t, err)
+		require.True(t, rep.Cut)
+		for round := range int64(3) {
+			j, err := openMem(st, Options{})
+			require.NoError(t, err, "round %d", round)
+			require.Equal(t, round == 0, j.Recovery().Cut)
+			require.Equal(t, second-1+round, j.Written())
+			appendTo(t, j, j.Written()+1)
+			require.NoError(t, j.Close())
+		}
+	}
+}
