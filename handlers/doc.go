@@ -60,6 +60,20 @@
 // belongs to it: nobody else may emit it. Fold is for events from elsewhere, at their place in the
 // log.
 //
+// # State
+//
+// Handlers may keep state in any variable. Declared with Keep it can be looked at from outside, hashed and
+// made anew:
+//
+//	stock := handlers.Keep(lane, "stock", func() *Stock { return &Stock{Items: map[string]int{}} })
+//	handlers.Fold(lane, func(c *handlers.Context, e ItemReceived) error {
+//		stock.Of(c).Items[e.Article] += e.Quantity
+//		return nil
+//	})
+//
+// A lane that declares state declares all of it. Two states with equal hashes are equal: that is how
+// a test, or a program, tells that a replay has led to where the live lane is.
+//
 // # Time
 //
 // Handlers do not wait. What shall happen later is scheduled: Schedule emits an event that waits in the log,
@@ -78,7 +92,8 @@
 // *HandlerError names handler, event and cause. Return errors for conditions that must stop
 // the world; a business rejection is an event.
 //
-// Where one event must not stop the world, a Decide handler gets a FailurePolicy:
+// Where one event must not stop the world, a handler gets a FailurePolicy (one registered with On only on a
+// lane that declares its state, see OnFailure):
 //
 //	lane.OnFailure("shipping", handlers.FailurePolicy{Retries: 5, Timeout: 2 * time.Second, Then: handlers.ThenDeadLetter})
 //
