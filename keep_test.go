@@ -61,7 +61,7 @@ func TestKeep_StateIsRebuiltAfterAFailure(t *testing.T) {
 	dir := t.TempDir()
 	o, clock := withClock(newYear)
 	o.Journal.SegmentBytes = 512 << 10
-	policy := &handlers.FailurePolicy{Retries: 1, Then: handlers.ThenDeadLetter}
+	policy := &handlers.FailurePolicy{Retries: 1, Timeout: time.Hour, Then: handlers.ThenDeadLetter}
 	seed := rand.Uint64()
 	unlucky := func(d deposit, attempt int) error {
 		rng := rand.New(rand.NewPCG(seed+uint64(d.Amount), uint64(attempt)))

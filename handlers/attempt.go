@@ -75,6 +75,9 @@ func (d *typed[T]) try(c *Context, k *call[T]) (why *failed) {
 		return &failed{ReasonDecode, err}
 	}
 	limit := k.handler.parking.policy.Timeout
+	if c.answered(k.handler) {
+		limit = 0 // it was in time then
+	}
 	if limit > 0 {
 		c.limited = newLimit(c.lane, limit)
 		defer func() { c.limited.stop(); c.limited = nil }()
