@@ -40,6 +40,11 @@ func TestTorture_PowerCut(t *testing.T) {
 	} {
 		t.Run(fs.name, func(t *testing.T) {
 			t.Parallel()
+			if fs.options == "data=journal" && os.Getenv("HEADRACE_LONG") == "" {
+				// Seen twice on Linux 6.18, in some 250 cuts: the kernel's own shutdown dead-locks (jbd2 waits
+				// for a write that waits for a page), and process and mount stay until the machine restarts.
+				t.Skip("power cuts on ext4 with data=journal can hang the kernel; HEADRACE_LONG=1 runs them")
+			}
 			d := newPowered(t, fs.kind, fs.options)
 			c := newCampaign(t, 4, 500)
 			p := &powerCutter{campaign: c, rnd: c.rand(2), powered: d, page: newPage(t)}
