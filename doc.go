@@ -9,8 +9,8 @@
 //     WaitWritten, and from a power cut after WaitDurable.
 //   - The slowest lane stops the producers once it is Options.Slots events behind. What may be slow
 //     belongs into a follower (Engine.Follow).
-//   - A handler that fails halts the engine, and fails again at the next Open until it is fixed: nothing
-//     is skipped in silence.
+//   - A handler that fails halts the engine, and fails again at the next Open until it is fixed, unless
+//     it has a failure policy (handlers.Lane.OnFailure): nothing is skipped in silence.
 //   - All of the log is replayed at Open, and all of it is kept.
 //
 // # Use
@@ -50,5 +50,7 @@
 // # Packages
 //
 // ring and journal stand alone, and know nothing of each other or of events; event is the envelope
-// and the codec; handlers is the chain. This package wires them.
+// and the codec; handlers is the chain. This package wires them. aggregate and saga are built on
+// handlers; event/schema and event/cloudevents on event; headracetest is for tests of applications. The folder
+// examples is a guide in ten small programs.
 package headrace
