@@ -126,6 +126,14 @@ func durableParts(st storage, dir string) (parts []*found, err error) {
 		case i > 0 && seg.hdr.uuid != segs[0].hdr.uuid:
 			return nil, corrupt(seg, 16, seg.first, ErrForeign)
 		}
+		if a := seg.archive; a != nil {
+			seg.lastTime, seg.sealed = a.lastTime, a.end == seg.pair.offset && a.last == seg.pair.sequence
+			if !seg.sealed {
+				return nil, corrupt(seg, recordsOffset, seg.first, fmt.Errorf("%w: head and control page differ", ErrArchive))
+			}
+			parts = append(parts, seg)
+			continue
+		}
 		err := s.withMap(seg, func(m []byte) error {
 			var t frameTail
 			at := seg.pair.offset - sealRecordBytes
@@ -162,7 +170,7 @@ func planBackup(st storage, to string, have, parts []*found) (todo []*found, err
 	}
 	for _, p := range parts {
 		c := there[p.name]
-		if p.sealed && c != nil && c.hdr == p.hdr && c.hdrErr == nil && c.size == p.size &&
+		if p.sealed && c != nil && c.hdr.plain() == p.hdr.plain() && c.hdrErr == nil && c.size == p.size &&
 			c.pair.offset == p.pair.offset && c.pair.sequence == p.pair.sequence {
 			continue
 		}
@@ -173,11 +181,25 @@ func planBackup(st storage, to string, have, parts []*found) (todo []*found, err
 
 // copySegment copies what is durable of p.
 func copySegment(st storage, dir, to string, p *found, copied func(int64)) (err error) {
+	if p.archive != nil {
+		return copyFile(st, filepath.Join(dir, p.name), to, p.name, p.fileBytes, copied)
+	}
 	src, err := st.open(filepath.Join(dir, p.name), false)
 	if err != nil {
 		return err
 	}
 	defer src.close()
+	mark := make([]byte, 12)
+	if err := readFull(src, mark, 0); err != nil {
+		return err
+	}
+	if saysArchived(mark) { // since it was looked at
+		n, err := src.size()
+		if err != nil {
+			return err
+		}
+		return copyFile(st, filepath.Join(dir, p.name), to, p.name, n, copied)
+	}
 	tmp := filepath.Join(to, fmt.Sprintf("%016x%s", p.id, spareSuffix))
 	dst, err := st.create(tmp, p.hdr.size)
 	if err != nil {
@@ -224,17 +246,61 @@ func copySegment(st storage, dir, to string, p *found, copied func(int64)) (err 
 	return st.syncDir(to)
 }
 
-// copyChain copies the links of the sealed segments among parts.
+// copyFile copies the first n bytes of a file into the directory to, durably, under a name that
+// appears once it is whole.
+func copyFile(st storage, from, to, name string, n int64, copied func(int64)) (err error) {
+	src, err := st.open(from, false)
+	if err != nil {
+		return err
+	}
+	defer src.close()
+	tmp := filepath.Join(to, name+spareSuffix)
+	dst, err := st.create(tmp, n)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if e := dst.close(); err == nil {
+			err = e
+		}
+		if err != nil {
+			_ = st.remove(tmp)
+		}
+	}()
+	buf := make([]byte, 1<<20)
+	for off := int64(0); off < n; {
+		k := min(int64(len(buf)), n-off)
+		if err := readFull(src, buf[:k], off); err != nil {
+			return err
+		}
+		if _, err := dst.WriteAt(buf[:k], off); err != nil {
+			return err
+		}
+		off += k
+		copied(k)
+	}
+	if err := dst.sync(); err != nil {
+		return err
+	}
+	if err := st.rename(tmp, filepath.Join(to, name)); err != nil {
+		return err
+	}
+	return st.syncDir(to)
+}
+
+// copyChain copies the links of what parts hold.
 func copyChain(st storage, dir, to string, parts []*found) (n int, err error) {
 	links, _, err := readChain(st, dir, parts[0].hdr.uuid)
 	if err != nil || len(links) == 0 {
 		return 0, err
 	}
-	covered := uint64(0)
-	for _, p := range parts {
-		if p.sealed {
-			covered = p.id
+	covered := func(l *Link) bool {
+		for i := len(parts) - 1; i >= 0; i-- {
+			if p := parts[i]; l.Segment >= p.id {
+				return l.Segment == p.id && l.Last <= p.pair.sequence && (p.sealed || l.Tail) || l.Segment < parts[0].id
+			}
 		}
+		return true // of a segment that was removed
 	}
 	path := filepath.Join(to, chainName)
 	f, err := st.open(path, true)
@@ -246,8 +312,9 @@ func copyChain(st storage, dir, to string, parts []*found) (n int, err error) {
 	}
 	defer func() { err = errors.Join(err, f.close()) }()
 	b := make([]byte, linkBytes)
-	for _, l := range links {
-		if l.Segment > covered {
+	for i := range links {
+		l := &links[i]
+		if !covered(l) {
 			break
 		}
 		l.encode(b)

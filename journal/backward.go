@@ -114,7 +114,7 @@ func (b *backward) segment() (err error) {
 // its index, or by one pass over it.
 func (b *backward) places(end int64) (places []place, err error) {
 	seg := b.r.seg
-	if v, sl, ok := findIndex(seg.mem, &seg.hdr, end, &b.r.tail); ok && v.len() > 0 && v.at(0).offset == recordsOffset {
+	if v, sl, ok := findIndex(seg, end, &b.r.tail); ok && v.len() > 0 && v.at(0).offset == recordsOffset {
 		for i := range v.len() {
 			if p := v.at(i); p.sequence < b.next {
 				places = append(places, p)
@@ -129,6 +129,9 @@ func (b *backward) places(end int64) (places []place, err error) {
 		if p.offset >= mark {
 			places = append(places, p)
 			mark = p.offset + stretchBytes
+		}
+		if _, err := seg.load(p.offset); err != nil {
+			return nil, err
 		}
 		f, _, next, err := readFrame(seg.mem, p.offset, end, seg.hdr.salt, &b.r.tail)
 		if err == nil {
@@ -151,6 +154,9 @@ func (b *backward) stretch(p place, stop int64) error {
 	r, seg := b.r, b.r.seg
 	b.frames = b.frames[:0]
 	for p.offset < stop && p.sequence < b.next {
+		if _, err := seg.load(p.offset); err != nil {
+			return err
+		}
 		f, _, next, err := readFrame(seg.mem, p.offset, stop, seg.hdr.salt, &r.tail)
 		if err == nil {
 			err = follows(&f, p.sequence, p.time)
@@ -170,6 +176,9 @@ func (b *backward) stretch(p place, stop int64) error {
 		if at.time < b.oldestTime {
 			b.over = true
 			return nil
+		}
+		if _, err := seg.load(at.offset); err != nil {
+			return err
 		}
 		f, body, _, err := readFrame(seg.mem, at.offset, stop, seg.hdr.salt, &r.tail)
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sort"
 )
 
 // The chain is a file of one link for each sealed segment, in order. See FORMAT.md for the bytes
@@ -18,12 +19,18 @@ const (
 	linkBytes  = 256
 	maxLinks   = maxNames // segments that a directory may have
 	linkSigned = 1
+	linkTail   = 2
+	linkFlags  = linkSigned | linkTail
 
 	rootDomain = "headrace chain root v1\n"
+	tailDomain = "headrace chain tail v1\n"
 	signDomain = "headrace chain signature v1\n"
 )
 
-// Link is one segment in the chain: what was hashed, and the root over it and all before.
+// Link is one segment in the chain: what was hashed, and the root over it and all before. A tail
+// link is a checkpoint inside a segment: it covers the segment's first records, as far as they were
+// durable when it was made. The links that follow do not build on it, but their segment must begin
+// with what it covers.
 type Link struct {
 	UUID      [16]byte // the journal's; not in the file, which has its directory's
 	Segment   uint64   // id
@@ -31,16 +38,21 @@ type Link struct {
 	Last      int64    // last sequence; First-1 if it has no event
 	LastTime  int64    // of its last record
 	Records   uint64   // leaves of the tree: records of every kind, index and seal included
-	Previous  Hash     // root of the link before; zero in the first
+	Previous  Hash     // root of the link before that is no tail; zero in the first
 	Tree      Hash     // root of the Merkle tree over the segment's records
 	Root      Hash     // over all of the above
 	PublicKey ed25519.PublicKey
 	Signature []byte // over Root, by PublicKey; both nil if unsigned
+	Tail      bool   // the segment goes on behind Last
 }
 
 // root computes what Root must be.
 func (l *Link) root() Hash {
-	b := append(make([]byte, 0, 160), rootDomain...)
+	domain := rootDomain
+	if l.Tail {
+		domain = tailDomain
+	}
+	b := append(make([]byte, 0, 160), domain...)
 	b = append(b, l.UUID[:]...)
 	b = le.AppendUint64(b, l.Segment)
 	b = le.AppendUint64(b, uint64(l.First))
@@ -86,11 +98,16 @@ func (l *Link) encode(b []byte) {
 	copy(b[64:], l.Previous[:])
 	copy(b[96:], l.Tree[:])
 	copy(b[128:], l.Root[:])
+	flags := uint32(0)
+	if l.Tail {
+		flags |= linkTail
+	}
 	if len(l.Signature) > 0 {
-		le.PutUint32(b[4:], linkSigned)
+		flags |= linkSigned
 		copy(b[160:192], l.PublicKey)
 		copy(b[192:256], l.Signature)
 	}
+	le.PutUint32(b[4:], flags)
 	le.PutUint32(b[0:], crc32.Checksum(b[4:linkBytes], castagnoli))
 }
 
@@ -98,8 +115,11 @@ func (l *Link) decode(b []byte) error {
 	if crc32.Checksum(b[4:linkBytes], castagnoli) != le.Uint32(b) {
 		return ErrChecksum
 	}
-	if f := le.Uint32(b[4:]); f&^linkSigned != 0 || !isZero(b[48:64]) {
-		return fmt.Errorf("%w: link flags %#x", ErrFormatVersion, f)
+	if f := le.Uint32(b[4:]); f&^linkFlags != 0 {
+		return &FormatError{formatVersion, formatVersion, f, linkFlags}
+	}
+	if !isZero(b[48:64]) {
+		return fmt.Errorf("%w: reserved bytes are not zero", ErrChain)
 	}
 	l.Segment = le.Uint64(b[8:])
 	l.First = int64(le.Uint64(b[16:]))
@@ -109,11 +129,48 @@ func (l *Link) decode(b []byte) error {
 	copy(l.Previous[:], b[64:])
 	copy(l.Tree[:], b[96:])
 	copy(l.Root[:], b[128:])
+	l.Tail = le.Uint32(b[4:])&linkTail != 0
 	if le.Uint32(b[4:])&linkSigned != 0 {
 		l.PublicKey = append(ed25519.PublicKey(nil), b[160:192]...)
 		l.Signature = append([]byte(nil), b[192:256]...)
 	}
 	return nil
+}
+
+// follow tells whether l may come after links: in the segment of the tail links at their end, with
+// more records than they have, or in the one that continues the last whole segment.
+func follow(links []Link, l *Link) bool {
+	n := len(links)
+	if n > 0 && links[n-1].Tail {
+		p := &links[n-1]
+		return l.Previous == p.Previous && l.Segment == p.Segment && l.First == p.First &&
+			l.Last >= p.Last && l.LastTime >= p.LastTime && l.Records > p.Records
+	}
+	if n == 0 {
+		return true
+	}
+	p := &links[n-1]
+	return l.Previous == p.Root && l.Segment > p.Segment && l.First == p.Last+1
+}
+
+// tailsOf returns the tail links of a segment.
+func tailsOf(links []Link, segment uint64) []Link {
+	i := sort.Search(len(links), func(i int) bool { return links[i].Segment >= segment })
+	k := i
+	for k < len(links) && links[k].Segment == segment && links[k].Tail {
+		k++
+	}
+	return links[i:k]
+}
+
+// lastWhole returns the newest link that is no tail; the zero link if there is none.
+func lastWhole(links []Link) Link {
+	for i := len(links) - 1; i >= 0; i-- {
+		if !links[i].Tail {
+			return links[i]
+		}
+	}
+	return Link{}
 }
 
 // readChain reads the links of the journal uuid in dir. end is the offset after the last one; a
@@ -142,16 +199,13 @@ func readChain(st storage, dir string, uuid [16]byte) (links []Link, end int64, 
 		}
 		l := Link{UUID: uuid}
 		if err := l.decode(b); err != nil {
-			if end+linkBytes == size {
+			if end+linkBytes == size && !errors.Is(err, ErrFormatVersion) {
 				break
 			}
 			return links, end, &CorruptionError{chainName, end, 0, err}
 		}
-		if n := len(links); n > 0 {
-			p := &links[n-1]
-			if l.Previous != p.Root || l.Segment <= p.Segment || l.First != p.Last+1 {
-				return links, end, &CorruptionError{chainName, end, l.First, fmt.Errorf("%w: the link does not follow the one before", ErrChain)}
-			}
+		if !follow(links, &l) {
+			return links, end, &CorruptionError{chainName, end, l.First, fmt.Errorf("%w: the link does not follow the one before", ErrChain)}
 		}
 		if l.root() != l.Root {
 			return links, end, &CorruptionError{chainName, end, l.First, l.check(nil)}
@@ -159,71 +213,4 @@ func readChain(st storage, dir string, uuid [16]byte) (links []Link, end int64, 
 		links = append(links, l)
 	}
 	return links, end, nil
-}
-
-// target asks hashSegment for one record and its audit path.
-type target struct {
-	sequence int64 // of an event or void
-	found    bool
-	index    uint64
-	header   []byte // bytes 8 to 32
-	body     []byte
-	path     []Hash
-}
-
-// hashSegment computes the link of a sealed segment, verifying every record on the way, and
-// leaves Previous, Root and signature open. stop, if not nil, is asked now and then whether to
-// give up, which is ErrClosed.
-func hashSegment(st storage, dir string, seg *found, want *target, stop func() bool) (l Link, err error) {
-	s := &survey{st: st, dir: dir}
-	if err := s.readPages(seg); err != nil {
-		return l, err
-	}
-	if seg.hdrErr != nil {
-		return l, corrupt(seg, 0, seg.first, seg.hdrErr)
-	}
-	l = Link{UUID: seg.hdr.uuid, Segment: seg.id, First: seg.first, Last: seg.first - 1}
-	tree := newMerkle()
-	err = s.withMap(seg, func(m []byte) error {
-		var t frameTail
-		off, prev, mark := int64(recordsOffset), int64(minTime), int64(0)
-		for {
-			if off >= mark {
-				if mark = off + 1<<20; stop != nil && stop() {
-					return ErrClosed
-				}
-			}
-			f, body, next, err := readFrame(m, off, int64(len(m)), seg.hdr.salt, &t)
-			if err == nil {
-				err = follows(&f, l.Last+1, prev)
-			}
-			if err != nil {
-				return corrupt(seg, off, l.Last+1, err)
-			}
-			header := m[off+8 : off+recordHeaderBytes]
-			hit := want != nil && f.kind.advances() && f.sequence == want.sequence
-			if hit {
-				want.found, want.index = true, tree.n
-				want.header = append([]byte(nil), header...)
-				want.body = append([]byte(nil), body...)
-			}
-			tree.add(leafHash(header, body), hit)
-			if f.kind.advances() {
-				l.Last = f.sequence
-			}
-			off, prev = next, f.time
-			if f.kind == KindSeal {
-				l.LastTime = f.time
-				return nil
-			}
-		}
-	})
-	if err != nil {
-		return l, err
-	}
-	l.Records, l.Tree = tree.n, tree.root()
-	if want != nil {
-		want.path = tree.path
-	}
-	return l, nil
 }

@@ -109,7 +109,7 @@ func TestVerify_RecordForged_ChainFindsIt(t *testing.T) {
 	var c *CorruptionError
 	require.ErrorAs(t, err, &c)
 	require.Equal(t, filepath.Base(name), c.Segment)
-	_, err = prove(st, memDir, f.sequence, Hash{})
+	_, err = prove(st, memDir, f.sequence, ProveOptions{})
 	require.ErrorIs(t, err, ErrChain)
 }
 
@@ -176,7 +176,7 @@ func TestProof_EveryBitMatters(t *testing.T) {
 	st, last := chained(t, testKey)
 	key := testKey.Public().(ed25519.PublicKey)
 	for seq := int64(1); seq <= last.Last; seq += 61 {
-		p, err := prove(st, memDir, seq, Hash{})
+		p, err := prove(st, memDir, seq, ProveOptions{})
 		require.NoError(t, err)
 		b, err := json.Marshal(p)
 		require.NoError(t, err)
@@ -185,7 +185,7 @@ func TestProof_EveryBitMatters(t *testing.T) {
 		rec, err := VerifyProof(q, last.Root, key)
 		require.NoError(t, err)
 		require.Equal(t, seq, rec.Sequence)
-		require.Equal(t, bodyOf(seq), rec.Body)
+		require.Equal(t, string(bodyOf(seq)), string(rec.Body))
 		require.EqualValues(t, 9, rec.Type)
 		for what, change := range map[string]func(p *Proof){
 			"header": func(p *Proof) { p.Header = bytes.Clone(p.Header); p.Header[16] ^= 1 },
@@ -201,9 +201,9 @@ func TestProof_EveryBitMatters(t *testing.T) {
 			require.ErrorIs(t, err, ErrProof, "%s of %d", what, seq)
 		}
 	}
-	_, err := prove(st, memDir, last.Last+1, Hash{})
+	_, err := prove(st, memDir, last.Last+1, ProveOptions{})
 	require.ErrorIs(t, err, ErrNotChained)
-	_, err = prove(st, memDir, 1, Hash{3})
+	_, err = prove(st, memDir, 1, ProveOptions{Anchor: Hash{3}})
 	require.ErrorIs(t, err, ErrNotChained)
 }
 
@@ -279,7 +279,7 @@ func ExampleProve() {
 	root := link.Root // to keep where whoever writes the journal cannot change it
 	fmt.Println(j.Close())
 
-	proof, err := Prove(dir, 1, root)
+	proof, err := Prove(dir, 1, ProveOptions{Anchor: root})
 	if err != nil {
 		panic(err)
 	}

@@ -30,7 +30,8 @@ var (
 	ErrNotFound = errors.New("journal: no journal in directory")
 	// ErrOutOfRange reports a first sequence below the oldest one that the journal still holds.
 	ErrOutOfRange = errors.New("journal: sequence is before the journal's first")
-	// ErrFormatVersion reports a file of a format version that this package does not know.
+	// ErrFormatVersion reports a file of a format that this package does not know; the error is a
+	// *FormatError.
 	ErrFormatVersion = errors.New("journal: unknown format version")
 
 	// ErrPlatform reports an operating system on which a journal can neither be written nor read.
@@ -118,6 +119,25 @@ func (e *CorruptionError) Error() string {
 }
 
 func (e *CorruptionError) Unwrap() error { return e.Err }
+
+// FormatError reports a file that was written by a newer program than this one, whose format is
+// unknown here: a higher version, or features that this version did not have. Nothing was changed.
+type FormatError struct {
+	Version, Known          uint16 // the file's, and the highest that this program knows
+	Features, KnownFeatures uint32 // bits, likewise; only where the version is known
+}
+
+func (e *FormatError) Error() string {
+	what := fmt.Sprintf("format version %d, this program knows versions up to %d", e.Version, e.Known)
+	if e.Version == e.Known {
+		what = fmt.Sprintf("format version %d with features %#x, this program knows version %d with features %#x",
+			e.Version, e.Features, e.Known, e.KnownFeatures)
+	}
+	return what + "; use a newer headrace (nothing was changed)"
+}
+
+// Is makes errors.Is(err, ErrFormatVersion) true.
+func (e *FormatError) Is(target error) bool { return target == ErrFormatVersion }
 
 // NoSpaceError reports that a segment could not be allocated. Everything committed before is
 // intact, and the next Append tries again.

@@ -114,6 +114,9 @@ func (s *survey) examineHeader(i int) error {
 	budget := int64(0)
 	for k := i; k < len(s.segs); k++ {
 		later := s.segs[k]
+		if later.archive != nil {
+			return bad
+		}
 		stored, err := s.dataBytes(later, recordsOffset, later.size)
 		if err != nil {
 			return err
@@ -143,6 +146,11 @@ func (s *survey) examineHeader(i int) error {
 // examineRecords judges the records of segment i, whose header is good.
 func (s *survey) examineRecords(i int, prevTime int64) error {
 	seg, newest := s.segs[i], i == len(s.segs)-1
+	if a := seg.archive; a != nil && !s.archived {
+		// It was sealed, durable and verified when it was archived; readers verify it again.
+		seg.end, seg.lastKnown, seg.lastTime, seg.sealed, seg.synced = a.end, a.last, a.lastTime, true, true
+		return nil
+	}
 	if !s.all && !newest && s.sealAtHint(i) {
 		return nil
 	}
@@ -152,16 +160,23 @@ func (s *survey) examineRecords(i int, prevTime int64) error {
 		// What is behind the committed offset is being written right now.
 		stop = min(stop, seg.committed)
 	}
-	err := s.withMap(seg, func(m []byte) error {
-		seg.scan = scanSegment(m, &seg.hdr, stop, prevTime)
+	err := s.withRecords(seg, func(m []byte, load loader) error {
+		seg.scan = scanLoaded(m, &seg.hdr, stop, prevTime, load, s.pace)
 		return nil
 	})
 	if err != nil {
 		return corrupt(seg, recordsOffset, seg.first, err)
 	}
 	r := &seg.scan
+	if s.pace.ended(r.cause) || isCorruption(r.cause) || isAccess(r.cause) {
+		return r.cause // the last two from an archive
+	}
+	if seg.archive != nil && !r.sealed {
+		return corrupt(seg, r.at, r.atSeq, r.cause)
+	}
 	seg.scanned = true
 	seg.end, seg.lastKnown, seg.lastTime, seg.sealed = r.end, r.last, r.time, r.sealed
+	seg.synced = seg.archive != nil
 	if r.sealed {
 		// Zeros behind the seal may be missing; nothing else is.
 		s.isCut = s.isCut || newest && seg.cut()
@@ -238,6 +253,9 @@ func (s *survey) promisedBehind(i int, p, want int64) (at int64, where *found, e
 		seg := s.segs[k]
 		if seg.pair.sequence >= want && (k > i || !seg.cut()) {
 			return ctlPair0, seg, nil
+		}
+		if seg.archive != nil {
+			continue
 		}
 		from := int64(recordsOffset)
 		if k == i {

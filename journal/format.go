@@ -18,6 +18,9 @@ const (
 	recordAlign       = 8
 	magic             = "HEADRACE"
 
+	headerArchived = 1 << 0 // the records are packed: see archive_format.go
+	headerFlags    = headerArchived
+
 	ctlCommittedOffset   = controlOffset + 0
 	ctlCommittedSequence = controlOffset + 8
 	ctlIdentity          = controlOffset + 128
@@ -47,7 +50,15 @@ type header struct {
 	created int64
 	size    int64
 	salt    uint64
-	keyID   uint32
+	keyID   uint32 // of an encrypted archive; 0: not encrypted
+
+	archived bool // the file holds an archive of the segment
+}
+
+// plain returns h as it was before the segment was archived.
+func (h header) plain() header {
+	h.archived, h.keyID = false, 0
+	return h
 }
 
 // encode writes h into page, which is pageBytes long.
@@ -55,7 +66,9 @@ func (h *header) encode(page []byte) {
 	clear(page[:pageBytes])
 	copy(page, magic)
 	le.PutUint16(page[8:], formatVersion)
-	le.PutUint16(page[10:], 0)
+	if h.archived {
+		le.PutUint16(page[10:], headerArchived)
+	}
 	le.PutUint32(page[12:], recordsOffset)
 	copy(page[16:], h.uuid[:])
 	le.PutUint64(page[32:], h.id)
@@ -86,11 +99,14 @@ func (h *header) decode(page []byte) error {
 		return bad("checksum mismatch")
 	}
 	if v := le.Uint16(page[8:]); v != formatVersion {
-		return fmt.Errorf("%w %d, this program knows %d", ErrFormatVersion, v, formatVersion)
+		return &FormatError{Version: v, Known: formatVersion}
 	}
+	flags := le.Uint16(page[10:])
+	if flags&^headerFlags != 0 {
+		return &FormatError{formatVersion, formatVersion, uint32(flags), headerFlags}
+	}
+	h.archived = flags&headerArchived != 0
 	switch {
-	case le.Uint16(page[10:]) != 0:
-		return fmt.Errorf("%w: flags %#x", ErrFormatVersion, le.Uint16(page[10:]))
 	case le.Uint32(page[12:]) != recordsOffset:
 		return bad("records offset")
 	case !isZero(page[76:4092]):
@@ -101,6 +117,8 @@ func (h *header) decode(page []byte) error {
 		return bad("first sequence")
 	case h.salt == 0:
 		return bad("salt")
+	case h.keyID != 0 && !h.archived:
+		return bad("key id")
 	}
 	return nil
 }

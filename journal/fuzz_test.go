@@ -164,7 +164,7 @@ func FuzzProof(f *testing.F) {
 	root, err := j.WaitChained(f.Context(), 1)
 	require.NoError(f, err)
 	require.NoError(f, j.Close())
-	p, err := prove(st, memDir, 1, root.Root)
+	p, err := prove(st, memDir, 1, ProveOptions{Anchor: root.Root})
 	require.NoError(f, err)
 	b, err := json.Marshal(p)
 	require.NoError(f, err)

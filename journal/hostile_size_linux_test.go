@@ -103,7 +103,7 @@ func TestOpen_TerabyteOfHoles_BoundedCost(t *testing.T) {
 			dir := terabyte(t, c.change)
 			m := &meter{storage: osStorage{}}
 			read, faulted, allocated := cost(m, func() {
-				_, err := takeSurvey(m, dir, true, false)
+				_, err := takeSurvey(m, dir, surveying{all: true})
 				if c.fails {
 					require.Error(t, err)
 				} else {
@@ -134,7 +134,7 @@ func TestOpen_HundredThousandNames_BoundedCost(t *testing.T) {
 	}
 	m := &meter{storage: st}
 	read, _, allocated := cost(m, func() {
-		_, err := takeSurvey(m, memDir, true, false)
+		_, err := takeSurvey(m, memDir, surveying{all: true})
 		require.True(t, isCorruption(err), "%v", err)
 	})
 	t.Logf("read %s, allocated %s", thousands(read), thousands(allocated))

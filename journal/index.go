@@ -2,6 +2,7 @@ package journal
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 )
 
@@ -137,6 +138,14 @@ func (v indexView) before(less func(place) bool) (p place, ok bool) {
 // checkIndex checks that every place of an index is one: the record there verifies and has the
 // sequence and the time.
 func checkIndex(m []byte, h *header, body []byte, end int64, t *frameTail) error {
+	return checkLoadedIndex(m, h, body, end, t, nil)
+}
+
+// checkLoadedIndex is checkIndex of memory that load fills.
+func checkLoadedIndex(m []byte, h *header, body []byte, end int64, t *frameTail, load loader) error {
+	if load != nil {
+		body = slices.Clone(body) // its block may go
+	}
 	v, err := asIndex(body, end)
 	if err != nil {
 		return err
@@ -146,6 +155,11 @@ func checkIndex(m []byte, h *header, body []byte, end int64, t *frameTail) error
 		p := v.at(i)
 		if p.offset < from {
 			return fmt.Errorf("%w: place %d at offset %s is inside a record", ErrIndex, i, thousands(p.offset))
+		}
+		if load != nil {
+			if _, err := load(p.offset); err != nil {
+				return err
+			}
 		}
 		f, _, next, err := readFrame(m, p.offset, end, h.salt, t)
 		from = next
@@ -161,10 +175,14 @@ func checkIndex(m []byte, h *header, body []byte, end int64, t *frameTail) error
 
 // findIndex returns the index of a segment whose records end, with a seal, at end; ok is false
 // where there is none, or none that verifies.
-func findIndex(m []byte, h *header, end int64, t *frameTail) (v indexView, sl seal, ok bool) {
+func findIndex(seg *readSegment, end int64, t *frameTail) (v indexView, sl seal, ok bool) {
+	m, h := seg.mem, &seg.hdr
 	at := end - sealRecordBytes
 	if at < recordsOffset || end > int64(len(m)) || at%recordAlign != 0 {
 		return nil, sl, false
+	}
+	if _, err := seg.load(at); err != nil {
+		return nil, sl, false // let it be met on the way
 	}
 	f, body, next, err := readFrame(m, at, end, h.salt, t)
 	if err != nil || f.kind != KindSeal || next != end || sl.decode(body) != nil {
@@ -172,6 +190,9 @@ func findIndex(m []byte, h *header, end int64, t *frameTail) (v indexView, sl se
 	}
 	off := int64(sl.indexOffset)
 	if off < recordsOffset || off >= at || off%recordAlign != 0 {
+		return nil, sl, false
+	}
+	if _, err := seg.load(off); err != nil {
 		return nil, sl, false
 	}
 	if f, body, _, err = readFrame(m, off, at, h.salt, t); err != nil || f.kind != KindIndex {
@@ -189,7 +210,7 @@ func (r *Reader) jump(want int64) error {
 		if limitErr != nil {
 			return nil // let it be met on the way
 		}
-		v, _, ok := findIndex(r.seg.mem, &r.seg.hdr, end, &r.tail)
+		v, _, ok := findIndex(r.seg, end, &r.tail)
 		if !ok {
 			return nil
 		}

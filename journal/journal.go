@@ -29,7 +29,9 @@ type Journal struct {
 	uuid     [16]byte
 	first    atomic.Int64
 	recovery Recovery
-	trimMu   sync.Mutex // one change of holds, or removal, at a time
+	trimMu   sync.Mutex // one change of holds, removal or swap at a time
+
+	archiveMu sync.Mutex // one Archive at a time; before trimMu
 
 	w writer
 
@@ -111,7 +113,7 @@ func open(st storage, dir string, o Options, rnd randomness) (_ *Journal, err er
 			err = errors.Join(wrapOpen(dir, err), lock.Close())
 		}
 	}()
-	s, err := takeSurvey(st, dir, o.VerifyAll, false)
+	s, err := takeSurvey(st, dir, surveying{all: o.VerifyAll, archived: o.VerifyAll, access: o.Archives})
 	if err != nil {
 		return nil, err
 	}

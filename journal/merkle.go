@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/bits"
+	"slices"
 )
 
 // Hash is a SHA-256 digest. As text it is 64 hex digits.
@@ -76,6 +77,20 @@ func (m *merkle) join(i int, h Hash, wanted bool) (Hash, bool) {
 		m.slot, wanted = -1, true
 	}
 	return nodeHash(m.stack[i], h), wanted
+}
+
+// peek returns the tree's hash as it is; add may follow.
+func (m *merkle) peek() Hash {
+	c := merkle{n: m.n, stack: m.stack, slot: -1}
+	return c.root()
+}
+
+// finish returns the tree's hash as it is, and the audit path of the leaf in question; add may
+// follow.
+func (m *merkle) finish() (Hash, []Hash) {
+	c := *m
+	c.path = slices.Clone(m.path)
+	return c.root(), c.path
 }
 
 // root ends the tree and returns its hash; add must not follow.

@@ -20,6 +20,7 @@ const (
 	defaultGroupDelay = 5 * time.Millisecond
 	defaultGroupBytes = 1 << 20
 	defaultTouchAhead = 8 << 20
+	defaultChainEvery = 10 * time.Second
 )
 
 // Options configure Open. The zero value is usable and means every default.
@@ -66,9 +67,18 @@ type Options struct {
 	// a record. Without a key, or a root kept elsewhere, whoever can write the directory can
 	// make the chain anew over other contents. Default off.
 	Chain bool
+	// ChainEvery is how often, at most, the chain gets a tail link, which covers what is durable
+	// of the segment that is written to: up to there even the newest records can be proven, and
+	// nobody changes them unseen. It costs a write and a sync of 256 bytes, in the background. In
+	// [1ms, 1000h]; default 10s; < 0: none but those of ChainNow.
+	ChainEvery time.Duration
 	// Signer, if not nil, signs every root; its public key must be of Ed25519, as that of an
 	// ed25519.PrivateKey is. It implies Chain.
 	Signer crypto.Signer
+
+	// Archives says how to read archived segments, for readers of this journal and for VerifyAll;
+	// Open needs no key.
+	Archives ArchiveAccess
 
 	// AnyFileSystem opens a journal on a file system that is otherwise ErrFileSystem: of a network or
 	// a server in user space (nfs, smb, 9p, ceph, afs, fuse, virtiofs), where another machine may
@@ -199,6 +209,9 @@ func (o Options) withDefaults() Options {
 		o.TouchAheadBytes = defaultTouchAhead
 	}
 	o.Chain = o.Chain || o.Signer != nil
+	if o.ChainEvery == 0 {
+		o.ChainEvery = defaultChainEvery
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -233,6 +246,9 @@ func (o Options) validate() error {
 	}
 	if o.RecycleSegments < 0 || o.RecycleSegments > 1<<16 {
 		fault("RecycleSegments: %d is outside [0, %d]", o.RecycleSegments, 1<<16)
+	}
+	if o.ChainEvery > 0 && (o.ChainEvery < time.Millisecond || o.ChainEvery > 1000*time.Hour) {
+		fault("ChainEvery: %v is outside [1ms, 1000h]", o.ChainEvery)
 	}
 	if o.Signer != nil {
 		if _, ok := o.Signer.Public().(ed25519.PublicKey); !ok {

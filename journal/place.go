@@ -143,7 +143,8 @@ func (r *Reader) removed() error {
 // mapSegment opens and maps a segment and checks that it belongs here.
 func (r *Reader) mapSegment(id segmentID) error {
 	name := segmentName(id.first, id.id)
-	f, err := r.st.open(filepath.Join(r.dir, name), false)
+	path := filepath.Join(r.dir, name)
+	f, err := r.st.open(path, false)
 	if err != nil {
 		return err
 	}
@@ -165,6 +166,11 @@ func (r *Reader) mapSegment(id segmentID) error {
 			err = &CorruptionError{name, 0, id.first, err}
 		case r.uuid != [16]byte{} && r.uuid != seg.hdr.uuid:
 			err = &CorruptionError{name, 16, id.first, ErrForeign}
+		case seg.hdr.archived:
+			if seg.arc, err = wrapArchive(f, path, &seg.hdr, r.o.Archives); err != nil {
+				return err
+			}
+			f, seg.f, size = seg.arc, seg.arc, seg.hdr.size
 		case size > seg.hdr.size:
 			err = &CorruptionError{name, seg.hdr.size, id.first, ErrSize}
 		}

@@ -3,6 +3,7 @@ package journal
 import (
 	"crypto/ed25519"
 	"fmt"
+	"path/filepath"
 )
 
 // Proof shows that one record is in a journal, to somebody who has a root and not the journal. It
@@ -16,15 +17,23 @@ type Proof struct {
 	Links  []Link // of its segment first, then each that follows, to the root
 }
 
-// Prove makes the proof of the event or void seq against the newest root of the chain, or, if
-// anchor is not zero, against that root. It reads the record's segment, and verifies it.
-//
-// Errors: ErrNotChained; *CorruptionError; ErrNotFound.
-func Prove(dir string, seq int64, anchor Hash) (Proof, error) {
-	return prove(osStorage{}, dir, seq, anchor)
+// ProveOptions configure Prove.
+type ProveOptions struct {
+	// Anchor, if not zero, is the root to prove against; the default is the newest.
+	Anchor Hash
+	// Archives says how to read the record's segment, if it is archived.
+	Archives ArchiveAccess
 }
 
-func prove(st storage, dir string, seq int64, anchor Hash) (p Proof, err error) {
+// Prove makes the proof of the event or void seq against a root of the chain, that of a tail link
+// included. It reads the record's segment, up to there, and verifies it. It works beside a writer.
+//
+// Errors: ErrNotChained; *CorruptionError; *AccessError; ErrOutOfRange; ErrNotFound.
+func Prove(dir string, seq int64, o ProveOptions) (Proof, error) {
+	return prove(osStorage{}, dir, seq, o)
+}
+
+func prove(st storage, dir string, seq int64, o ProveOptions) (p Proof, err error) {
 	segs, _, _, err := listSegments(st, dir)
 	if err != nil {
 		return p, err
@@ -39,40 +48,53 @@ func prove(st storage, dir string, seq int64, anchor Hash) (p Proof, err error) 
 	if segs[0].hdrErr != nil {
 		return p, corrupt(segs[0], 0, segs[0].first, segs[0].hdrErr)
 	}
-	links, _, err := readChain(st, dir, segs[0].hdr.uuid)
+	all, _, err := readChain(st, dir, segs[0].hdr.uuid)
 	if err != nil {
 		return p, err
 	}
-	from, to := -1, len(links)-1
-	for i, l := range links {
-		if l.First <= seq && seq <= l.Last {
-			from = i
-		}
-		if anchor != (Hash{}) && l.Root == anchor {
-			to = i
-		}
-	}
-	switch {
-	case from < 0:
-		return p, fmt.Errorf("%w: sequence %d", ErrNotChained, seq)
-	case to < from || anchor != (Hash{}) && links[to].Root != anchor:
-		return p, fmt.Errorf("%w: no root %v at or after sequence %d", ErrNotChained, anchor, seq)
+	links, err := linksFrom(all, seq, o.Anchor)
+	if err != nil {
+		return p, err
 	}
 	for _, seg := range segs {
-		if seg.id != links[from].Segment {
+		if seg.id != links[0].Segment {
 			continue
 		}
 		want := &target{sequence: seq}
-		l, err := hashSegment(st, dir, seg, want, nil)
+		l, path, err := hashSegment(st, filepath.Join(dir, seg.name), o.Archives, hashing{want: want, records: links[0].Records})
 		if err != nil {
 			return p, err
 		}
-		if l.Tree != links[from].Tree || !want.found {
+		if l.Tree != links[0].Tree || !want.found {
 			return p, corrupt(seg, recordsOffset, seq, fmt.Errorf("%w: the contents are not those that were chained", ErrChain))
 		}
-		return Proof{want.header, want.body, want.index, want.path, links[from : to+1]}, nil
+		return Proof{want.header, want.body, want.index, path, links}, nil
 	}
 	return p, fmt.Errorf("%w: the segment of sequence %d is no longer there", ErrOutOfRange, seq)
+}
+
+// linksFrom returns the links from the one that covers seq to the one with the root anchor, or the
+// newest: whole segments, and perhaps a tail link at the end.
+func linksFrom(all []Link, seq int64, anchor Hash) (links []Link, err error) {
+	to := len(all) - 1
+	if anchor != (Hash{}) {
+		for to >= 0 && all[to].Root != anchor {
+			to--
+		}
+		if to < 0 {
+			return nil, fmt.Errorf("%w: no root %v", ErrNotChained, anchor)
+		}
+	}
+	for i := range to + 1 {
+		l := &all[i]
+		if (!l.Tail || i == to) && (len(links) > 0 || l.First <= seq && seq <= l.Last) {
+			links = append(links, *l)
+		}
+	}
+	if len(links) == 0 {
+		return nil, fmt.Errorf("%w: sequence %d under root %v", ErrNotChained, seq, anchor)
+	}
+	return links, nil
 }
 
 // VerifyProof checks a proof against a root that the caller has from elsewhere, and, if key is
@@ -92,6 +114,9 @@ func VerifyProof(p Proof, root Hash, key ed25519.PublicKey) (rec Record, err err
 		l := &p.Links[i]
 		if l.root() != l.Root {
 			return bad("a link's root")
+		}
+		if l.Tail && i < len(p.Links)-1 {
+			return bad("a tail link in the middle")
 		}
 		if i > 0 && (l.Previous != p.Links[i-1].Root || l.UUID != p.Links[i-1].UUID) {
 			return bad("the links do not follow each other")

@@ -67,6 +67,16 @@ type readSegment struct {
 	f         file
 	mem       []byte
 	populated int64
+	arc       *archivedFile // nil: the segment is plain
+}
+
+// load makes the record at off readable, and all up to the offset that it returns. Bodies that were
+// read before may go. Errors: *AccessError; *CorruptionError.
+func (s *readSegment) load(off int64) (end int64, err error) {
+	if s.arc == nil {
+		return int64(len(s.mem)), nil
+	}
+	return s.arc.load(off)
 }
 
 // NewReader returns a reader from sequence from on (0: from the journal's first), which may lie
@@ -77,6 +87,9 @@ type readSegment struct {
 func (j *Journal) NewReader(from int64, o ReaderOptions) (*Reader, error) {
 	if err := j.Err(); errors.Is(err, ErrClosed) {
 		return nil, err
+	}
+	if o.Archives.isZero() {
+		o.Archives = j.o.Archives
 	}
 	r := &Reader{st: j.st, dir: j.dir, j: j, o: o, uuid: j.uuid}
 	return r, r.init(from, j.FirstSequence())
@@ -250,6 +263,9 @@ func (r *Reader) durableOutside() int64 {
 
 // end returns the offset up to which the current segment may be read, and what to report there.
 func (r *Reader) end() (int64, error) {
+	if r.seg.arc != nil {
+		return r.seg.arc.head.end, nil // it was sealed and durable when it was archived
+	}
 	size := int64(len(r.seg.mem))
 	alive := r.j != nil || r.vouched()
 	committed, _ := r.committed()
@@ -325,9 +341,9 @@ func (r *Reader) settled(committed int64) bool {
 
 // survey judges the whole directory and remembers how far each segment may be read.
 func (r *Reader) survey() error {
-	s, err := takeSurvey(r.st, r.dir, true, false)
+	s, err := takeSurvey(r.st, r.dir, surveying{all: true})
 	var bad *CorruptionError
-	if err != nil && !errors.As(err, &bad) {
+	if err != nil && (s == nil || !errors.As(err, &bad)) {
 		return err
 	}
 	r.limits, r.refused = make(map[uint64]limit, len(s.segs)), bad != nil
@@ -365,7 +381,15 @@ func (r *Reader) drain(end, gate int64, fn func(Record) error) (n int, err error
 	for r.off < end {
 		off := r.off
 		if win.lacks(off) {
-			win.fill(seg.f, off, end)
+			if seg.arc != nil {
+				stop, err := seg.arc.load(off)
+				if err != nil {
+					return n, err
+				}
+				win.show(seg.mem[off:stop], off)
+			} else {
+				win.fill(seg.f, off, end)
+			}
 		}
 		var f frame
 		var body []byte

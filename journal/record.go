@@ -105,4 +105,7 @@ type ReaderOptions struct {
 	Types []uint16
 	// Internal delivers checkpoint, index, seal and blank records too.
 	Internal bool
+	// Archives says how to read archived segments. A reader of a Journal that has none of its own
+	// takes the journal's.
+	Archives ArchiveAccess
 }

@@ -47,7 +47,7 @@ func (j *Journal) recycle(p *found) (ok bool, err error) {
 	if s == nil {
 		return false, nil
 	}
-	if !j.ahead.wantsMore() {
+	if p.archive != nil || !j.ahead.wantsMore() { // of an archive the retired one is not the file
 		return false, s.release()
 	}
 	unlock, err := s.f.tryLock()

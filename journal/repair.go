@@ -22,6 +22,8 @@ type RepairOptions struct {
 	// A plan that needs more is ErrRepair: a name or a link that claims so many is rather a
 	// file that does not belong there. Default DefaultMaxLost.
 	MaxLost int64
+	// Archives says how to read archived segments. One that is damaged cannot be mended.
+	Archives ArchiveAccess
 }
 
 // RepairAction is what one step of a repair does to a file.
@@ -110,7 +112,7 @@ func makePlan(st storage, dir string, o RepairOptions) (*RepairPlan, error) {
 		return nil, fmt.Errorf("journal: repair options: MaxLost: %d, want at least 1", o.MaxLost)
 	}
 	p := &RepairPlan{Dir: dir, st: st, o: o}
-	rep, err := verify(unlocked{st}, dir, VerifyOptions{})
+	rep, err := verify(unlocked{st}, dir, VerifyOptions{Archives: o.Archives})
 	if err == nil && rep.DurableLost == 0 {
 		p.Torn = rep.Torn
 		return p, nil
@@ -121,8 +123,10 @@ func makePlan(st storage, dir string, o RepairOptions) (*RepairPlan, error) {
 		return nil, err
 	}
 	damage := err
+	var at *CorruptionError
+	errors.As(err, &at)
 	// Every segment, whatever a survey would have said about those behind the damage.
-	p.s = &survey{st: st, dir: dir, all: true, now: st.identity(dir)}
+	p.s = &survey{st: st, dir: dir, surveying: surveying{all: true, access: o.Archives}, now: st.identity(dir)}
 	if p.s.segs, p.s.spares, p.s.marked, err = listSegments(st, dir); err != nil {
 		return nil, err
 	}
@@ -133,12 +137,15 @@ func makePlan(st storage, dir string, o RepairOptions) (*RepairPlan, error) {
 		if errors.Is(seg.hdrErr, ErrFormatVersion) {
 			return nil, fmt.Errorf("journal: %s: %w", seg.name, seg.hdrErr)
 		}
+		if seg.hdr.archived && (seg.hdrErr != nil || at != nil && seg.name == at.Segment) {
+			return nil, fmt.Errorf("%w: %s is archived: its blocks cannot be mended; bring the file back from a copy: %w", ErrRepair, seg.name, damage)
+		}
 		if seg.misnamed {
 			return nil, p.misnamed(seg)
 		}
 	}
 	links, chainFault := p.chain()
-	if err := p.segments(links); err != nil {
+	if err := p.segments(p.promising(links)); err != nil {
 		return nil, err
 	}
 	if err := p.cutChain(links, chainFault); err != nil {
@@ -185,6 +192,17 @@ func (p *RepairPlan) uuid() (best [16]byte) {
 func (p *RepairPlan) chain() ([]Link, error) {
 	links, _, err := readChain(p.st, p.Dir, p.uuid())
 	return links, err
+}
+
+// promising returns the links that say how far segments reach: those of whole ones, and a tail link
+// where the segment that it is about is gone.
+func (p *RepairPlan) promising(links []Link) (all []Link) {
+	for i := range links {
+		if l := &links[i]; !l.Tail || i == len(links)-1 && l.Segment > p.s.segs[len(p.s.segs)-1].id {
+			all = append(all, *l)
+		}
+	}
+	return all
 }
 
 // segments plans what becomes of each segment.
@@ -238,6 +256,9 @@ func (p *RepairPlan) segments(links []Link) error {
 		}
 		room := max(0, (v.hdr.size-sealRecordBytes-v.end)/recordHeaderBytes)
 		v.lostEnd = min(until-v.last, room)
+		if rewrite && seg.archive != nil {
+			return fmt.Errorf("%w: %s is archived, and would have to reach to sequence %d: bring the files back from a copy", ErrRepair, seg.name, until)
+		}
 		if rewrite {
 			if err := p.add(RepairRewrite, v, !newest || v.sealed); err != nil {
 				return err
@@ -261,6 +282,10 @@ func (p *RepairPlan) segments(links []Link) error {
 func (p *RepairPlan) read(v *salvaged, uuid [16]byte, lastTime int64) error {
 	seg := v.seg
 	v.time = lastTime
+	if a := seg.archive; a != nil { // verified whole before the damage that is elsewhere, or after
+		v.end, v.stop, v.sealEnd, v.last, v.time, v.sealed = a.end, a.end, a.last, a.last, a.lastTime, true
+		return nil
+	}
 	switch {
 	case seg.hdrErr != nil, seg.hdr.uuid != uuid:
 		fault, foreign := seg.hdrErr, seg.hdrErr == nil
@@ -446,7 +471,11 @@ func (p *RepairPlan) cutChain(links []Link, fault error) error {
 		case changed[l.Segment]:
 			err = fmt.Errorf("%w: segment %016x is repaired", ErrChain, l.Segment)
 		case seg != nil:
-			got, herr := hashSegment(p.st, p.Dir, &found{name: seg.name, first: seg.first, id: seg.id}, nil, nil)
+			o := hashing{}
+			if l.Tail {
+				o.records = l.Records
+			}
+			got, _, herr := hashSegment(p.st, filepath.Join(p.Dir, seg.name), p.o.Archives, o)
 			if herr != nil && !isCorruption(herr) {
 				return herr
 			}

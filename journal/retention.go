@@ -75,7 +75,7 @@ func (j *Journal) Trim(r Retention) (rep TrimReport, err error) {
 		if err := s.readPages(seg); err != nil {
 			return rep, err
 		}
-		total += seg.size
+		total += seg.fileBytes
 	}
 	now := time.Unix(0, j.rand.now())
 	low := held(holds, now)
@@ -111,8 +111,8 @@ func (j *Journal) Trim(r Retention) (rep TrimReport, err error) {
 			}
 		}
 		rep.Removed++
-		rep.Bytes += p.size
-		total -= p.size
+		rep.Bytes += p.fileBytes
+		total -= p.fileBytes
 	}
 	return rep, nil
 }
@@ -124,5 +124,5 @@ func (c *chainer) covers(id uint64) bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.last.Segment >= id
+	return c.covered >= id
 }

@@ -22,6 +22,16 @@ type scan struct {
 // scanSegment reads records from m, which holds the segment's first bytes, until the seal, the
 // first bad record, or stop. It checks checksum, padding, sequence, time order and batches.
 func scanSegment(m []byte, h *header, stop int64, prevTime int64) (s scan) {
+	return scanLoaded(m, h, stop, prevTime, nil, nil)
+}
+
+// loader makes the record at an offset readable and returns up to where those after it are, too;
+// see archivedFile.load. nil: everything is there.
+type loader func(off int64) (end int64, err error)
+
+// scanLoaded is scanSegment of memory that load fills, at the pace of p, both of which may be nil.
+// What they fail with becomes the cause.
+func scanLoaded(m []byte, h *header, stop int64, prevTime int64, load loader, p *pace) (s scan) {
 	var t frameTail
 	s = scan{end: recordsOffset, at: recordsOffset, last: h.first - 1, atSeq: h.first, time: prevTime}
 	stop = min(stop, int64(len(m)))
@@ -29,8 +39,18 @@ func scanSegment(m []byte, h *header, stop int64, prevTime int64) (s scan) {
 	batchEvents, batchLost := int64(0), int64(0)
 	now := prevTime
 	s.index.reset(h.size)
+	loaded := int64(0)
 	for {
-		f, body, next, err := readFrame(m, s.at, stop, h.salt, &t)
+		var err error
+		if load != nil && s.at >= loaded {
+			loaded, err = load(s.at)
+		}
+		var f frame
+		var body []byte
+		var next int64
+		if err == nil {
+			f, body, next, err = readFrame(m, s.at, stop, h.salt, &t)
+		}
 		if err == nil {
 			err = follows(&f, s.atSeq, now)
 		}
@@ -42,7 +62,12 @@ func scanSegment(m []byte, h *header, stop int64, prevTime int64) (s scan) {
 			}
 		}
 		if err == nil && f.kind == KindIndex {
-			err = checkIndex(m, h, body, s.at, &t)
+			if err = checkLoadedIndex(m, h, body, s.at, &t, load); load != nil {
+				loaded = 0
+			}
+		}
+		if err == nil {
+			err = p.spend(next - s.at)
 		}
 		if err != nil {
 			s.cause = err

@@ -152,7 +152,7 @@ func (r *Reader) newestOutside() (last int64, err error) {
 	if err != nil && !isCorruption(err) && !errors.Is(err, ErrFault) {
 		return 0, err
 	}
-	sv, err := takeSurvey(r.st, r.dir, false, false)
+	sv, err := takeSurvey(r.st, r.dir, surveying{})
 	if err != nil {
 		return 0, err
 	}
@@ -192,6 +192,9 @@ func (r *Reader) firstTime(id segmentID) (t int64, ok bool) {
 		r.vouched()
 		end, _ := r.committed()
 		end = min(end, int64(len(seg.mem)))
+		if _, err := seg.load(recordsOffset); err != nil {
+			return err
+		}
 		f, _, _, err := readFrame(seg.mem, recordsOffset, end, seg.hdr.salt, &r.tail)
 		t = f.time
 		return err

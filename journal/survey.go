@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sort"
@@ -35,9 +36,24 @@ type found struct {
 	sealed       bool
 	synced       bool // something proves that all of it was synced
 	reseal       bool // complete, but its seal is missing
+
+	archive   *archiveHead // nil: plain
+	fileBytes int64        // of the file; size is that of the segment, if it is archived
 }
 
 func (s *found) cut() bool { return s.hdrErr == nil && s.size < s.hdr.size }
+
+// surveying says how thorough a survey is.
+type surveying struct {
+	all  bool // scan every segment
+	live bool // a writer is at work: what is past the committed offset is its business
+
+	archived bool // scan archived segments too, which may need keys; without, their heads tell
+	access   ArchiveAccess
+	pace     *pace // of scanning
+
+	tell func(done, total int) // called before each segment, if not nil
+}
 
 // survey is the state of a directory and the verdict on it. Making one changes nothing.
 type survey struct {
@@ -46,10 +62,8 @@ type survey struct {
 	segs   []*found
 	spares []string
 	marked bool // a sync failed in an earlier life
-	all    bool // scan every segment
-	live   bool // a writer is at work: what is past the committed offset is its business
-	now    identity
-	tell   func(done, total int) // called before each segment, if not nil
+	surveying
+	now identity
 
 	progress []byte // a copy of the file PROGRESS, if there is one
 	locked   bool   // a writer has the directory
@@ -98,16 +112,25 @@ func listSegments(st storage, dir string) (segs []*found, spares []string, marke
 
 // readPages reads a segment's header and control pages.
 func (s *survey) readPages(seg *found) error {
-	f, err := s.st.open(filepath.Join(s.dir, seg.name), false)
+	f, arc, err := openPlain(s.st, filepath.Join(s.dir, seg.name), ArchiveAccess{})
+	if isCorruption(err) || errors.Is(err, ErrFormatVersion) {
+		return s.readDamaged(seg, err)
+	}
 	if err != nil {
 		return err
 	}
 	defer f.close()
+	if arc != nil {
+		seg.archive = &arc.head
+	}
 	if s.marked {
 		f.dropCache()
 	}
 	if seg.size, err = f.size(); err != nil {
 		return err
+	}
+	if seg.fileBytes = seg.size; arc != nil {
+		seg.fileBytes = arc.head.bytes
 	}
 	pages := newPages(2)
 	n, err := f.ReadAt(pages[:min(int64(len(pages)), seg.size)], 0)
@@ -150,6 +173,30 @@ func (s *survey) standing(seg *found) (p standing, ok bool) {
 	return loadStanding(s.progress, seg.id)
 }
 
+// readDamaged is readPages of an archived segment whose head is damaged, or of the future.
+func (s *survey) readDamaged(seg *found, cause error) error {
+	f, err := s.st.open(filepath.Join(s.dir, seg.name), false)
+	if err != nil {
+		return err
+	}
+	defer f.close()
+	if seg.fileBytes, err = f.size(); err != nil {
+		return err
+	}
+	pages := newPages(2)
+	if err := readFull(f, pages, 0); err != nil && err != io.ErrUnexpectedEOF {
+		return err
+	}
+	seg.size = seg.fileBytes
+	_ = seg.hdr.decode(pages[:pageBytes])
+	seg.pair = loadPair(pages, seg.id)
+	var c *CorruptionError
+	if seg.hdrErr = cause; errors.As(cause, &c) {
+		seg.hdrErr = c.Err
+	}
+	return nil
+}
+
 // newPages allocates n pages with the alignment of a word.
 func newPages(n int) []byte { return wordsToBytes(make([]uint64, n*pageBytes/8)) }
 
@@ -157,6 +204,25 @@ func newPages(n int) []byte { return wordsToBytes(make([]uint64, n*pageBytes/8))
 // header claims; faults become errors.
 func (s *survey) withMap(seg *found, f func(m []byte) error) error {
 	return s.withMapOf(seg, min(seg.size, seg.hdr.size), f)
+}
+
+// withRecords is withMap of a segment that may be archived: load makes records readable, nil if all
+// are.
+func (s *survey) withRecords(seg *found, f func(m []byte, load loader) error) (err error) {
+	if seg.archive == nil {
+		return s.withMap(seg, func(m []byte) error { return f(m, nil) })
+	}
+	fl, arc, err := openPlain(s.st, filepath.Join(s.dir, seg.name), s.access)
+	if err != nil {
+		return err
+	}
+	defer fl.close()
+	m, err := fl.mmap(seg.hdr.size, false)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, fl.munmap(m)) }()
+	return f(m, arc.load)
 }
 
 // withMapOf is withMap for the first n bytes, which the file has.
@@ -188,15 +254,10 @@ func corrupt(seg *found, off, sequence int64, cause error) error {
 }
 
 // takeSurvey reads the directory and judges it; see examine. A missing directory is os.ErrNotExist.
-func takeSurvey(st storage, dir string, all, live bool) (*survey, error) {
-	return takeSurveyWith(st, dir, all, live, nil)
-}
-
-// takeSurveyWith is takeSurvey that tells how far it is.
-func takeSurveyWith(st storage, dir string, all, live bool, tell func(done, total int)) (*survey, error) {
-	s := &survey{st: st, dir: dir, all: all, live: live, now: st.identity(dir), tell: tell}
+func takeSurvey(st storage, dir string, how surveying) (*survey, error) {
+	s := &survey{st: st, dir: dir, surveying: how, now: st.identity(dir)}
 	var err error
-	s.locked = live
+	s.locked = s.live
 	if s.progress, err = readProgress(st, dir); err != nil {
 		return nil, err
 	}
@@ -205,7 +266,7 @@ func takeSurveyWith(st storage, dir string, all, live bool, tell func(done, tota
 	}
 	for i := 0; i < len(s.segs); i++ {
 		if err := s.readPages(s.segs[i]); err != nil {
-			if live && errors.Is(err, os.ErrNotExist) {
+			if s.live && errors.Is(err, os.ErrNotExist) {
 				s.segs = append(s.segs[:i], s.segs[i+1:]...)
 				i--
 				continue

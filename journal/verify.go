@@ -1,10 +1,12 @@
 package journal
 
 import (
+	"context"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 )
 
 // VerifyOptions configure Verify. The zero value checks everything that is there.
@@ -15,6 +17,12 @@ type VerifyOptions struct {
 	// Anchor, if not zero, is a root from elsewhere that the chain must contain: what it covers
 	// has then not been changed by anybody, key or not.
 	Anchor Hash
+	// Archives says how to read archived segments.
+	Archives ArchiveAccess
+	// BytesPerSecond, if not 0, is the most that is read and checked in a second, so that a
+	// writer beside it keeps its disk and its cores. Records of segments with a chain are gone
+	// through twice, and counted twice.
+	BytesPerSecond int64
 	// Progress, if not nil, is called before each segment whose records are checked and, from the
 	// start again, before each that is hashed for the chain.
 	Progress func(done, total int)
@@ -60,6 +68,10 @@ type SegmentReport struct {
 	AtTear  bool // recovery sealed it at a torn tail
 	// Repaired tells that Repair made or mended it.
 	Repaired bool
+
+	Archived bool   // compressed, encrypted or both:
+	Codec    uint32 // 0: not compressed
+	KeyID    uint32 // 0: not encrypted
 }
 
 // Verify checks every record of the journal in dir: checksum, padding, sequence, time, batches,
@@ -67,12 +79,24 @@ type SegmentReport struct {
 // a live writer, of which it checks what is committed.
 //
 // The report covers what was good even if an error is returned. Errors: *CorruptionError for
-// the first damage; ErrNotFound; ErrFormatVersion; ErrDirectory.
-func Verify(dir string, o VerifyOptions) (Report, error) { return verify(osStorage{}, dir, o) }
+// the first damage; *AccessError for an archived segment that cannot be read here; ErrNotFound;
+// ErrFormatVersion; ErrDirectory.
+func Verify(dir string, o VerifyOptions) (Report, error) {
+	return VerifyContext(context.Background(), dir, o)
+}
+
+// VerifyContext is Verify that ends with ctx, and then returns its error.
+func VerifyContext(ctx context.Context, dir string, o VerifyOptions) (Report, error) {
+	return verifyAt(osStorage{}, dir, o, newPace(ctx, o.BytesPerSecond))
+}
 
 func verify(st storage, dir string, o VerifyOptions) (rep Report, err error) {
+	return verifyAt(st, dir, o, nil)
+}
+
+func verifyAt(st storage, dir string, o VerifyOptions, p *pace) (rep Report, err error) {
 	rep.Live = st.locked(dir)
-	s, err := takeSurveyWith(st, dir, true, rep.Live, o.Progress)
+	s, err := takeSurvey(st, dir, surveying{all: true, live: rep.Live, archived: true, access: o.Archives, pace: p, tell: o.Progress})
 	if errors.Is(err, os.ErrNotExist) && s == nil || s != nil && len(s.segs) == 0 {
 		return rep, fmt.Errorf("%w: %s", ErrNotFound, dir)
 	}
@@ -92,12 +116,16 @@ func verify(st storage, dir string, o VerifyOptions) (rep Report, err error) {
 			continue
 		}
 		r := &seg.scan
-		rep.Segments = append(rep.Segments, SegmentReport{
+		sr := SegmentReport{
 			Name: seg.name, ID: seg.id, First: seg.first, Last: r.last, Records: r.records, Lost: r.lost,
-			Bytes: r.end - recordsOffset, Size: seg.size, Sealed: r.sealed,
+			Bytes: r.end - recordsOffset, Size: seg.fileBytes, Sealed: r.sealed,
 			AtTear:   r.sealed && r.seal.flags&sealAtTear != 0,
 			Repaired: r.sealed && r.seal.flags&sealRepaired != 0,
-		})
+		}
+		if a := seg.archive; a != nil {
+			sr.Archived, sr.Codec, sr.KeyID = true, a.codec, seg.hdr.keyID
+		}
+		rep.Segments = append(rep.Segments, sr)
 		rep.Records += r.records
 		rep.Events += r.events
 		rep.Lost += r.lost
@@ -135,7 +163,9 @@ func (s *survey) verifyChain(rep *Report, o VerifyOptions) error {
 		if err := l.check(o.PublicKey); err != nil {
 			return &CorruptionError{chainName, at, l.First, err}
 		}
-		byID[l.Segment] = l
+		if !l.Tail {
+			byID[l.Segment] = l
+		}
 		anchored = anchored || l.Root == o.Anchor
 		rep.Links++
 		if len(l.Signature) > 0 {
@@ -152,30 +182,17 @@ func (s *survey) verifyChain(rep *Report, o VerifyOptions) error {
 		}
 		return nil
 	}
-	first, last := links[0].Segment, links[len(links)-1].Segment
-	var covered []*found
-	for _, seg := range s.segs {
-		if rep.Live && !seg.sealed {
-			last = seg.id - 1 // what was sealed, and chained, since the survey is for the next time
-		}
-		if seg.id >= first && seg.id <= last {
-			covered = append(covered, seg)
-		}
-	}
+	// What was sealed, and chained, since a live journal was surveyed is for the next time.
+	covered, last := s.coveredBy(links, rep.Live)
 	for i, seg := range covered {
 		if o.Progress != nil {
 			o.Progress(i, len(covered))
 		}
-		want := byID[seg.id]
-		if want == nil || !seg.sealed {
-			return corrupt(seg, recordsOffset, seg.first, fmt.Errorf("%w: the segment is not in it", ErrChain))
-		}
-		got, err := hashSegment(s.st, s.dir, &found{name: seg.name, first: seg.first, id: seg.id}, nil, nil)
-		if err != nil {
+		if err := s.verifyLinks(seg, byID[seg.id], tailsOf(links, seg.id), rep.Live); err != nil {
+			if rep.Live && errors.Is(err, os.ErrNotExist) {
+				continue // retention was faster
+			}
 			return err
-		}
-		if got.Tree != want.Tree || got.Records != want.Records || got.First != want.First || got.Last != want.Last || got.LastTime != want.LastTime {
-			return corrupt(seg, recordsOffset, seg.first, fmt.Errorf("%w: the contents are not those that were chained", ErrChain))
 		}
 	}
 	if n := len(covered); n > 0 && covered[n-1].id < last && !rep.Live {
@@ -184,10 +201,59 @@ func (s *survey) verifyChain(rep *Report, o VerifyOptions) error {
 	return nil
 }
 
+// coveredBy returns the segments that links are about, and the id of the last one that they say
+// there is.
+func (s *survey) coveredBy(links []Link, live bool) (covered []*found, last uint64) {
+	first, last := links[0].Segment, links[len(links)-1].Segment
+	for _, seg := range s.segs {
+		if live && !seg.sealed && last > seg.id {
+			last = seg.id
+		}
+		if seg.id >= first && seg.id <= last {
+			covered = append(covered, seg)
+		}
+	}
+	return covered, last
+}
+
+// verifyLinks checks a segment against its link, nil if it has none, and its tail links. Beside a
+// writer links may be newer than what the survey saw of the segment.
+func (s *survey) verifyLinks(seg *found, whole *Link, tails []Link, live bool) error {
+	path := filepath.Join(s.dir, seg.name)
+	o := hashing{marks: tails, pace: s.pace}
+	if !seg.sealed {
+		if n := len(tails); n > 0 {
+			o.end, o.records = seg.end, tails[n-1].Records
+		} else {
+			return nil
+		}
+	} else if whole == nil && len(tails) == 0 {
+		return corrupt(seg, recordsOffset, seg.first, fmt.Errorf("%w: the segment is not in it", ErrChain))
+	}
+	got, _, err := hashSegment(s.st, path, s.access, o)
+	if err != nil {
+		return err
+	}
+	if live && !seg.sealed {
+		return nil
+	}
+	if n := len(tails); n > 0 && got.Records < tails[n-1].Records {
+		return corrupt(seg, seg.end, seg.lastKnown+1, fmt.Errorf("%w: %d records were chained, %d are there", ErrChain, tails[n-1].Records, got.Records))
+	}
+	if whole != nil && seg.sealed && (got.Tree != whole.Tree || got.Records != whole.Records || got.First != whole.First ||
+		got.Last != whole.Last || got.LastTime != whole.LastTime) {
+		return corrupt(seg, recordsOffset, seg.first, fmt.Errorf("%w: the contents are not those that were chained", ErrChain))
+	}
+	if whole != nil && !seg.sealed {
+		return corrupt(seg, seg.end, seg.lastKnown+1, fmt.Errorf("%w: the segment was chained whole, and has no seal", ErrChain))
+	}
+	return nil
+}
+
 // sealedTailsAreZero checks that nothing follows a seal.
 func (s *survey) sealedTailsAreZero() error {
 	for _, seg := range s.segs {
-		if !seg.scanned || !seg.sealed {
+		if !seg.scanned || !seg.sealed || seg.archive != nil {
 			continue
 		}
 		end, err := s.dataEnd(seg, seg.end)

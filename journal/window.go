@@ -10,6 +10,7 @@ type window struct {
 	buf []byte
 	at  int64 // buf[:n] is what lies at [at, at+n) of the segment
 	n   int64
+	own []byte // to copy to
 }
 
 const (
@@ -36,14 +37,18 @@ func (w *window) fill(f file, off, end int64) {
 	if end-off < windowLeast {
 		return
 	}
-	if w.buf == nil {
-		w.buf = wordsToBytes(make([]uint64, windowBytes/8))
+	if w.own == nil {
+		w.own = wordsToBytes(make([]uint64, windowBytes/8))
 	}
+	w.buf = w.own
 	n := min(end-off, windowBytes)
 	if k, _ := f.ReadAt(w.buf[:n], off); int64(k) == n {
 		w.n = n
 	}
 }
+
+// show makes the window m, which lies at off of an archived segment and was unpacked there.
+func (w *window) show(m []byte, off int64) { w.buf, w.at, w.n = m, off, int64(len(m)) }
 
 // drop forgets what is in the window.
 func (w *window) drop() { w.n = 0 }

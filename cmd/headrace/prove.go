@@ -27,7 +27,7 @@ func proveCommand(in *invocation) func() error {
 			return err
 		}
 		if *check == "" {
-			p, err := journal.Prove(in.args[1], seq, o.Anchor)
+			p, err := journal.Prove(in.args[1], seq, journal.ProveOptions{Anchor: o.Anchor})
 			if err != nil {
 				return err
 			}

@@ -234,3 +234,16 @@ func Faults() (minor, major uint64) {
 	}
 	return uint64(u.Minflt), uint64(u.Majflt)
 }
+
+// MapZero returns n bytes of private memory that reads as zero and takes room only where it was
+// stored to. Unmap ends it.
+func MapZero(n int64) ([]byte, error) {
+	m, err := unix.Mmap(-1, 0, int(n), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
+	if err != nil {
+		return nil, fmt.Errorf("map %d bytes of memory: %w", n, err)
+	}
+	return m, nil
+}
+
+// Discard gives back the memory of m, which is whole pages of a MapZero; they read as zero again.
+func Discard(m []byte) error { return unix.Madvise(m, unix.MADV_DONTNEED) }

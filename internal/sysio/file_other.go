@@ -60,3 +60,9 @@ func FileSystemOf(string) FileSystem { return FileSystem{} }
 
 // Faults returns 0: unknown.
 func Faults() (minor, major uint64) { return 0, 0 }
+
+// MapZero returns ErrUnsupported.
+func MapZero(int64) ([]byte, error) { return nil, ErrUnsupported }
+
+// Discard returns ErrUnsupported.
+func Discard([]byte) error { return ErrUnsupported }
