@@ -295,12 +295,24 @@ func copyChain(st storage, dir, to string, parts []*found) (n int, err error) {
 		return 0, err
 	}
 	covered := func(l *Link) bool {
-		for i := len(parts) - 1; i >= 0; i-- {
-			if p := parts[i]; l.Segment >= p.id {
-				return l.Segment == p.id && l.Last <= p.pair.sequence && (p.sealed || l.Tail) || l.Segment < parts[0].id
-			}
+		i := len(parts) - 1
+		for i >= 0 && parts[i].id > l.Segment {
+			i--
 		}
-		return true // of a segment that was removed
+		switch {
+		case i < 0:
+			return true // of a segment that was removed
+		case parts[i].id != l.Segment:
+			return false // of one that is newer than the copy
+		case parts[i].sealed || l.Tail && l.Last < parts[i].pair.sequence:
+			return true
+		case !l.Tail || l.Last > parts[i].pair.sequence:
+			return false
+		}
+		// It may cover a checkpoint behind the last event that the copy does not have.
+		path := filepath.Join(to, parts[i].name)
+		got, _, err := hashSegment(st, path, ArchiveAccess{}, hashing{end: parts[i].pair.offset, records: l.Records})
+		return err == nil && got.Records == l.Records && got.Tree == l.Tree
 	}
 	path := filepath.Join(to, chainName)
 	f, err := st.open(path, true)

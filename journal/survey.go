@@ -85,8 +85,11 @@ func listSegments(st storage, dir string) (segs []*found, spares []string, marke
 		return nil, nil, false, err
 	}
 	for _, name := range names {
-		if name == failedName {
+		switch name {
+		case failedName:
 			marked = true
+		case restoringName:
+			return nil, nil, false, fmt.Errorf("%w: %s", ErrRestoring, dir)
 		}
 		if filepath.Ext(name) == spareSuffix {
 			spares = append(spares, name)
