@@ -146,6 +146,13 @@ func (s *survey) readPages(seg *found) error {
 	if seg.hdrErr == nil && (seg.hdr.first != seg.first || seg.hdr.id != seg.id) {
 		seg.hdrErr, seg.misnamed = fmt.Errorf("%w: of another name", ErrHeader), true
 	}
+	if seg.hdrErr != nil && seg.size > recordsOffset {
+		mark := make([]byte, len(archiveMagic))
+		if err := readFull(f, mark, recordsOffset); err != nil && err != io.ErrUnexpectedEOF {
+			return err
+		}
+		seg.hdr.archived = string(mark) == archiveMagic // for Repair, which must not take it for plain
+	}
 	seg.pair = loadPair(pages, seg.id)
 	seg.committed = int64(load64(pages, ctlCommittedOffset))
 	seg.committedSeq = int64(load64(pages, ctlCommittedSequence))
