@@ -85,12 +85,15 @@
 //
 // [Journal.Trim] removes the oldest segments by sequence, age or bytes, but nothing that a
 // [Journal.Hold] needs; holds can expire. [Backup] copies a journal, hot and incrementally, up to
-// its durable sequence.
+// its durable sequence, and [Restore] makes a journal of a copy, as it was at any sequence or time.
+// [Journal.Archive] packs sealed segments, compressed, encrypted or both; readers that have codec and
+// key ([ArchiveAccess]) see no difference. Package shred, below this one, erases the data of one
+// subject from a log that cannot forget.
 //
 // # Proof
 //
-// With [Options.Chain] the journal keeps a chain of SHA-256 roots over its sealed segments, signed
-// if there is an [Options.Signer]. [Verify] recomputes it, [Prove] and [VerifyProof] show one
+// With [Options.Chain] the journal keeps a chain of SHA-256 roots over its sealed segments, and over
+// what is durable of the one that is written to, signed if there is an [Options.Signer]. [Verify] recomputes it, [Prove] and [VerifyProof] show one
 // record to somebody who has a root and nothing else. FORMAT.md says what that does not protect
 // from.
 //

@@ -207,7 +207,7 @@ func skipHole(off int64, dataAfter func(int64) (int64, error)) (int64, error) {
 // and the journal say, and the salt that its records were written with. ok is false if no
 // salt makes them verify.
 func (s *survey) rebuildHeader(seg *found, uuid [16]byte) (h header, ok bool, err error) {
-	h = header{uuid: uuid, id: seg.id, first: seg.first, created: seg.hdr.created, size: seg.hdr.size, salt: seg.hdr.salt, keyID: seg.hdr.keyID}
+	h = header{uuid: uuid, id: seg.id, first: seg.first, created: seg.hdr.created, size: seg.hdr.size, salt: seg.hdr.salt}
 	fits := h.size >= MinSegmentBytes && h.size < MaxSegmentBytes && h.size%pageBytes == 0
 	if !fits || h.size < seg.size || h.size > 2*seg.size {
 		h.size = min(max(MinSegmentBytes, (seg.size+pageBytes-1)&^(pageBytes-1)), MaxSegmentBytes-pageBytes)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 
 	"github.com/headrace/headrace/journal"
 )
@@ -10,48 +9,71 @@ import (
 // backupCommand copies what is durable.
 func backupCommand(in *invocation) func() error {
 	trust := in.flags.Bool("no-verify", false, "do not verify the copy")
-	return func() error { return in.copyJournal("backup", in.args[0], in.args[1], !*trust) }
-}
-
-// restoreCommand verifies a copy and copies it into an empty directory.
-func restoreCommand(in *invocation) func() error {
+	keys := keysFlag(in)
 	return func() error {
-		from, to := in.args[0], in.args[1]
-		names, err := os.ReadDir(to)
-		if err != nil && !os.IsNotExist(err) {
+		access, err := keys()
+		if err != nil {
 			return err
 		}
-		if len(names) > 0 {
-			return fmt.Errorf("restore: %s is not empty", to)
-		}
-		if _, err := in.verify(from, journal.VerifyOptions{}); err != nil {
-			return err
-		}
-		return in.copyJournal("restore", from, to, true)
+		return in.backUp(in.args[0], in.args[1], journal.VerifyOptions{Archives: access}, !*trust)
 	}
 }
 
-func (in *invocation) copyJournal(what, from, to string, verify bool) error {
-	p := in.progress(what)
+// restoreCommand verifies a copy and makes a journal of it, or of what it was.
+func restoreCommand(in *invocation) func() error {
+	keys := keysFlag(in)
+	until := in.flags.Int64("until", 0, "last `sequence` to restore; 0: the newest")
+	before := in.flags.String("until-time", "", "last `time` to restore")
+	return func() (err error) {
+		o := journal.RestoreOptions{Until: *until}
+		if o.Archives, err = keys(); err != nil {
+			return err
+		}
+		if *before != "" {
+			t, err := moment(*before)
+			if err != nil {
+				return err
+			}
+			o.UntilTime = t.UnixNano()
+		}
+		p := in.progress("restore")
+		o.Progress = p.at
+		rep, err := journal.Restore(in.ctx, in.args[0], in.args[1], o)
+		p.end()
+		if err != nil {
+			return err
+		}
+		if in.json {
+			return in.show(map[string]any{"first_sequence": rep.First, "last_sequence": rep.Last, "segments_copied": rep.Segments,
+				"bytes": rep.Bytes, "links": rep.Links, "cut": rep.Cut, "verified": true})
+		}
+		_, err = fmt.Fprintf(in.s.out, "restore: sequences %d to %d; %d segments (%d bytes)\n", rep.First, rep.Last, rep.Segments, rep.Bytes)
+		return err
+	}
+}
+
+// backUp copies from a journal to a copy of it.
+func (in *invocation) backUp(from, to string, o journal.VerifyOptions, verify bool) error {
+	p := in.progress("backup")
 	rep, err := journal.Backup(from, to, journal.BackupOptions{Progress: p.at})
 	p.end()
 	if err != nil {
 		return err
 	}
 	if verify {
-		v, err := in.verify(to, journal.VerifyOptions{})
+		v, err := in.verify(to, o)
 		if err != nil {
-			return fmt.Errorf("%s: the copy does not verify: %w", what, err)
+			return fmt.Errorf("backup: the copy does not verify: %w", err)
 		}
 		if v.Last != rep.Last {
-			return fmt.Errorf("%s: the copy ends at sequence %d, want %d", what, v.Last, rep.Last)
+			return fmt.Errorf("backup: the copy ends at sequence %d, want %d", v.Last, rep.Last)
 		}
 	}
 	if in.json {
 		return in.show(map[string]any{"first_sequence": rep.First, "last_sequence": rep.Last,
 			"segments_copied": rep.Copied, "segments_kept": rep.Kept, "bytes": rep.Bytes, "links": rep.Links, "verified": verify})
 	}
-	_, err = fmt.Fprintf(in.s.out, "%s: sequences %d to %d; %d segments copied (%d bytes), %d were there\n",
-		what, rep.First, rep.Last, rep.Copied, rep.Bytes, rep.Kept)
+	_, err = fmt.Fprintf(in.s.out, "backup: sequences %d to %d; %d segments copied (%d bytes), %d were there\n",
+		rep.First, rep.Last, rep.Copied, rep.Bytes, rep.Kept)
 	return err
 }

@@ -65,7 +65,8 @@ func commands() []command {
 		{"verify", "DIR", "check everything; --key and --anchor for the chain", verifyCommand},
 		{"repair", "DIR", "show what a repair would do; with --apply do it", repairCommand},
 		{"backup", "DIR COPY", "copy, hot, to the durable sequence; again: what is new", backupCommand},
-		{"restore", "COPY DIR", "a copy into an empty directory, verified first", restoreCommand},
+		{"restore", "COPY DIR", "a copy into an empty directory, verified; --until and --until-time", restoreCommand},
+		{"archive", "DIR", "pack sealed segments: compressed, with --encrypt encrypted", archiveCommand},
 		{"prove", "SEQUENCE DIR", "a proof of one record as JSON; --check FILE checks one", proveCommand},
 		{"bench", "DIR", "append to a fresh journal under DIR, read it, and measure", benchCommand},
 	}

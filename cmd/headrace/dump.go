@@ -15,6 +15,7 @@ type selection struct {
 	types         string
 	internal      bool
 	durable       bool
+	keys          func() (journal.ArchiveAccess, error)
 }
 
 func (s *selection) define(in *invocation) {
@@ -25,6 +26,7 @@ func (s *selection) define(in *invocation) {
 	f.StringVar(&s.before, "until-time", "", "last `time`")
 	f.StringVar(&s.types, "types", "", "only events of these type ids or names, separated by `commas`")
 	f.BoolVar(&s.internal, "internal", false, "also checkpoint, index and seal records")
+	s.keys = keysFlag(in)
 	f.BoolVar(&s.durable, "durable", false, "only what is durable")
 }
 
@@ -33,6 +35,9 @@ func (s *selection) open(dir string) (r *journal.Reader, names *shower, err erro
 	o := journal.ReaderOptions{Until: s.until, Internal: s.internal}
 	if s.durable {
 		o.UpTo = journal.Durable
+	}
+	if o.Archives, err = s.keys(); err != nil {
+		return nil, nil, err
 	}
 	if s.before != "" {
 		t, err := moment(s.before)
@@ -47,7 +52,7 @@ func (s *selection) open(dir string) (r *journal.Reader, names *shower, err erro
 	if s.from > 0 && s.since != "" {
 		return nil, nil, fmt.Errorf("%w: --from or --since, not both", errUsage)
 	}
-	names, err = newShower(dir, s.until)
+	names, err = newShower(dir, s.until, o.Archives)
 	if err != nil {
 		return nil, nil, err
 	}

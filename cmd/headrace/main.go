@@ -1,6 +1,6 @@
 // Command headrace looks into journal directories: it lists, prints, follows, searches, verifies,
-// proves, backs up and repairs. It works from outside, beside a live writer; no command but repair
-// --apply changes the journal that it is pointed at.
+// proves, backs up and repairs. It works from outside, beside a live writer; no command but archive,
+// and repair --apply, changes the journal that it is pointed at.
 //
 //	headrace info    DIR             what is in it, in one screen
 //	headrace ls      DIR             its segments
@@ -10,7 +10,8 @@
 //	headrace verify  DIR             checks everything; --key and --anchor for the chain
 //	headrace repair  DIR             shows what a repair would do; with --apply does it
 //	headrace backup  DIR COPY        hot, to the durable sequence; again: what is new
-//	headrace restore COPY DIR        a copy into an empty directory, verified first
+//	headrace restore COPY DIR        a copy into an empty directory, verified; --until and --until-time
+//	headrace archive DIR             packs sealed segments: compressed, with --encrypt encrypted
 //	headrace prove   SEQUENCE DIR    a proof of one record as JSON; --check FILE checks one
 //	headrace bench   DIR             appends to a fresh journal under DIR and measures
 //

@@ -346,6 +346,33 @@ func TestBackup_Restore(t *testing.T) {
 	require.Contains(t, errs, "not empty")
 }
 
+func TestArchive_Restore(t *testing.T) {
+	dir, root := sample(t)
+	plain := ok(t, "dump", "--json", dir)
+	keys := filepath.Join(t.TempDir(), "keys")
+	require.NoError(t, os.WriteFile(keys, []byte("# id and key\n7 "+strings.Repeat("ab", 32)+"\n"), 0o600))
+	rep := lines(t, ok(t, "archive", "--json", "--keys", keys, "--encrypt", "7", dir))[0]
+	require.Positive(t, rep["segments_archived"])
+	code, _, errs := headrace("verify", dir)
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, errs, "no key")
+	ok(t, "verify", "--keys", keys, "--anchor", root.String(), "--rate", "1000000000", dir)
+	require.Equal(t, plain, ok(t, "dump", "--json", "--keys", keys, dir))
+	require.Contains(t, ok(t, "archive", "--keys", keys, "--encrypt", "7", dir), "archive: 0 segments")
+
+	back := filepath.Join(t.TempDir(), "back")
+	got := lines(t, ok(t, "restore", "--json", "--keys", keys, "--until", "30", dir, back))[0]
+	require.EqualValues(t, 30, got["last_sequence"])
+	require.Len(t, lines(t, ok(t, "dump", "--json", "--keys", keys, back)), 30)
+	for _, bad := range []string{"0 " + strings.Repeat("ab", 32), "7 abab", "7", "x y"} {
+		require.NoError(t, os.WriteFile(keys, []byte(bad), 0o600))
+		code, _, errs := headrace("verify", "--keys", keys, dir)
+		require.Equal(t, exitUsage, code)
+		require.Contains(t, errs, "line 1")
+		require.NotContains(t, errs, "abab", "a key is not shown")
+	}
+}
+
 func TestBench(t *testing.T) {
 	dir := t.TempDir()
 	m := lines(t, ok(t, "bench", "--json", "--records", "1000", dir))[0]

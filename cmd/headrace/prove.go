@@ -17,6 +17,7 @@ func proveCommand(in *invocation) func() error {
 	anchor := in.flags.String("anchor", "", "prove against this `root`; default: the newest")
 	check := in.flags.String("check", "", "check the proof in `FILE` of SEQUENCE: give the root with --anchor, and - for DIR")
 	key := in.flags.String("key", "", "with --check: Ed25519 public key, 64 hex `digits`, that must have signed the root")
+	keys := keysFlag(in)
 	return func() error {
 		seq, err := strconv.ParseInt(in.args[0], 10, 64)
 		if err != nil || seq < 1 {
@@ -27,7 +28,11 @@ func proveCommand(in *invocation) func() error {
 			return err
 		}
 		if *check == "" {
-			p, err := journal.Prove(in.args[1], seq, journal.ProveOptions{Anchor: o.Anchor})
+			access, err := keys()
+			if err != nil {
+				return err
+			}
+			p, err := journal.Prove(in.args[1], seq, journal.ProveOptions{Anchor: o.Anchor, Archives: access})
 			if err != nil {
 				return err
 			}

@@ -22,9 +22,9 @@ type shower struct {
 }
 
 // newShower learns the names that were bound before sequence to, 0 for the whole journal.
-func newShower(dir string, to int64) (*shower, error) {
+func newShower(dir string, to int64, access journal.ArchiveAccess) (*shower, error) {
 	s := &shower{names: map[uint16]string{}}
-	r, err := journal.OpenReader(dir, 0, journal.ReaderOptions{Types: []uint16{typeAssigned}, Until: to})
+	r, err := journal.OpenReader(dir, 0, journal.ReaderOptions{Types: []uint16{typeAssigned}, Until: to, Archives: access})
 	if err != nil {
 		return nil, err
 	}

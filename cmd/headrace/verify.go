@@ -12,11 +12,17 @@ import (
 func verifyCommand(in *invocation) func() error {
 	key := in.flags.String("key", "", "Ed25519 public key, 64 hex `digits`, that must have signed the chain")
 	anchor := in.flags.String("anchor", "", "`root` from elsewhere that the chain must contain")
+	rate := in.flags.Int64("rate", 0, "at most so many `bytes` a second, beside a writer; 0: no limit")
+	keys := keysFlag(in)
 	return func() error {
 		o, err := verifyOptions(*key, *anchor)
 		if err != nil {
 			return err
 		}
+		if o.Archives, err = keys(); err != nil {
+			return err
+		}
+		o.BytesPerSecond = *rate
 		rep, err := in.verify(in.args[0], o)
 		if err != nil {
 			return err
@@ -40,7 +46,7 @@ func (in *invocation) verify(dir string, o journal.VerifyOptions) (journal.Repor
 	p := in.progress("verify")
 	defer p.end()
 	o.Progress = func(done, total int) { p.at(int64(done), int64(total)) }
-	return journal.Verify(dir, o)
+	return journal.VerifyContext(in.ctx, dir, o)
 }
 
 func verifyOptions(key, anchor string) (o journal.VerifyOptions, err error) {
