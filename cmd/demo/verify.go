@@ -88,7 +88,11 @@ func verify(dir string) (verdict, error) {
 		return v, err
 	}
 	if has && v.LastSequence < stored.LastSequence {
-		return v, fmt.Errorf("%w: the log ends at sequence %d, and %s was made at %d", errVerify, v.LastSequence, summaryFile, stored.LastSequence)
+		where := ""
+		if report.TornSegment != "" {
+			where = fmt.Sprintf(" (%s is torn or was cut)", report.TornSegment)
+		}
+		return v, fmt.Errorf("%w: the log ends at sequence %d%s, and %s was made at %d", errVerify, v.LastSequence, where, summaryFile, stored.LastSequence)
 	}
 	checks.View(func(c *audit, _ int64) {
 		v.Answers = c.answered
