@@ -80,3 +80,12 @@ model:
 .PHONY: mutate
 mutate:
 	go run ./internal/mutate $(patsubst %/mutations.txt,%,$(wildcard */mutations.txt))
+
+# The ring's own code under the schedule explorer: short, or for about half an hour.
+.PHONY: explore explore-short
+explore-short:
+	go test ./internal/explore
+	go test -tags headrace_explore -run '^TestExplore' ./ring
+explore:
+	HEADRACE_LONG=1 go test -timeout 120m -v ./internal/explore
+	HEADRACE_LONG=1 go test -tags headrace_explore -timeout 120m -v -run '^TestExplore' ./ring

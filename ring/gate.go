@@ -81,7 +81,7 @@ func (g *gate) park(p *parker, seq int64, ready func() bool, done <-chan struct{
 	g.arm()
 	g.mu.Unlock()
 	if g.plain {
-		cpu.Membarrier()
+		atomic.Membarrier()
 	}
 	if ready() {
 		g.leave(p)

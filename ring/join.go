@@ -4,8 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/headrace/headrace/internal/atomic"
 	"github.com/headrace/headrace/internal/block"
-	"github.com/headrace/headrace/internal/cpu"
 )
 
 // Join adds a consumer to a ring that has started, while events flow, anywhere in the graph; it
@@ -112,7 +112,7 @@ func (r *Ring[T]) settle(ctx context.Context, c *Consumer, from, outdated int64)
 	if !s.multi {
 		s.state.Or(stateRegate)
 		if s.plain {
-			cpu.Membarrier()
+			atomic.Membarrier()
 		}
 		return r.fits(c, s.claimed(), from)
 	}

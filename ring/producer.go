@@ -4,6 +4,7 @@ import (
 	native "sync/atomic" // wrapped, the compiler would not inline what loads by it
 	"unsafe"
 
+	"github.com/headrace/headrace/internal/atomic"
 	"github.com/headrace/headrace/internal/cpu"
 )
 
@@ -84,12 +85,12 @@ func (l *lead) Next() (seq int64, err error) {
 
 // exploredNext is Next with accesses that the schedule explorer sees.
 func (l *lead) exploredNext() (seq int64, err error) {
-	seq = cpu.LoadOwn(&l.claimed) + 1
-	cpu.StoreRelease(&l.claimed, seq)
+	seq = atomic.LoadOwn(&l.claimed) + 1
+	atomic.StoreRelease(&l.claimed, seq)
 	if l.limit < seq || l.seq.state.Load() != 0 {
 		err = l.claim()
 	}
-	return cpu.LoadOwn(&l.claimed), err
+	return atomic.LoadOwn(&l.claimed), err
 }
 
 // Publish is Ring.Publish.
@@ -118,12 +119,12 @@ func (l *lead) claim() (err error) {
 	}
 	switch p := &s.single; {
 	case s.state.Load() != 0:
-		err = s.takeBack(cpu.LoadOwn(&p.claimed) - 1)
-	case cpu.LoadOwn(&p.claimed) <= p.ceiling:
+		err = s.takeBack(atomic.LoadOwn(&p.claimed) - 1)
+	case atomic.LoadOwn(&p.claimed) <= atomic.LoadOwn(&p.ceiling):
 		s.setLimit()
 		return nil
 	default:
-		cpu.StoreRelease(&p.claimed, cpu.LoadOwn(&p.claimed)-1)
+		atomic.StoreRelease(&p.claimed, atomic.LoadOwn(&p.claimed)-1)
 	}
 	if err == nil {
 		_, err = s.claim(1)

@@ -199,7 +199,7 @@ func (s *sequencer) fence() {
 	if s.multi {
 		s.closeMulti()
 	} else if s.plain {
-		cpu.Membarrier()
+		atomic.Membarrier()
 	}
 	s.state.Or(stateSettled)
 }
@@ -244,7 +244,7 @@ func (s *sequencer) prefetch(lo, n int64) {
 // more does no harm.
 func (s *sequencer) publish(lo, hi int64) {
 	if s.quick {
-		cpu.StoreRelease(&plainCursor(&s.cursor)[0], hi)
+		atomic.StoreRelease(&plainCursor(&s.cursor)[0], hi)
 	} else if s.multi {
 		s.mark(lo, hi)
 	} else {

@@ -4,7 +4,6 @@ import (
 	"math"
 
 	"github.com/headrace/headrace/internal/atomic"
-	"github.com/headrace/headrace/internal/cpu"
 )
 
 // closedBit in multiState.word is set by fence; then no compare-and-swap of a producer succeeds,
@@ -79,9 +78,9 @@ func (s *sequencer) mark(lo, hi int64) {
 		return
 	}
 	for seq := hi; seq > lo; seq-- {
-		cpu.StoreRelease32(&s.marks[seq&mask], s.lap(seq))
+		atomic.StoreRelease32(&s.marks[seq&mask], s.lap(seq))
 	}
-	cpu.StoreRelease32(&s.marks[lo&mask], s.lap(lo))
+	atomic.StoreRelease32(&s.marks[lo&mask], s.lap(lo))
 }
 
 // scan returns the last sequence of the gapless published run after seq, seq if there is none.

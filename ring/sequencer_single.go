@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/headrace/headrace/internal/atomic"
-	"github.com/headrace/headrace/internal/cpu"
 )
 
 // singleState belongs to the one producer; others only load claimed and ceiling.
@@ -71,7 +70,7 @@ func (s *sequencer) initSingle() {
 
 // setCeiling never goes below what is claimed: a newcomer may be too late for what it asked for.
 func (s *sequencer) setCeiling(seq int64) {
-	cpu.StoreRelease(&s.single.ceiling, max(seq, cpu.LoadOwn(&s.single.claimed)))
+	atomic.StoreRelease(&s.single.ceiling, max(seq, atomic.LoadOwn(&s.single.claimed)))
 	s.setLimit()
 }
 
@@ -80,11 +79,11 @@ func (s *sequencer) setCeiling(seq int64) {
 func (s *sequencer) setLimit() {
 	p := &s.single
 	if !s.quick {
-		p.limit = cpu.LoadOwn(&p.claimed)
+		p.limit = atomic.LoadOwn(&p.claimed)
 		return
 	}
-	p.limit = min(p.ceiling, cpu.LoadOwn(&p.claimed)+s.stretch)
-	if ahead := min(p.ceiling-p.limit, s.stretch); ahead > 0 {
+	p.limit = min(atomic.LoadOwn(&p.ceiling), atomic.LoadOwn(&p.claimed)+s.stretch)
+	if ahead := min(atomic.LoadOwn(&p.ceiling)-p.limit, s.stretch); ahead > 0 {
 		s.prefetch(p.limit+1, ahead)
 	}
 }
@@ -92,9 +91,9 @@ func (s *sequencer) setLimit() {
 // claim claims n slots and blocks while the ring is full.
 func (s *sequencer) claim(n int) (int64, error) {
 	p := &s.single
-	if uint64(n-1) < uint64(p.limit-cpu.LoadOwn(&p.claimed)) { // else n < 1, too many, or not for us
-		hi := cpu.LoadOwn(&p.claimed) + int64(n)
-		cpu.StoreRelease(&p.claimed, hi)
+	if uint64(n-1) < uint64(p.limit-atomic.LoadOwn(&p.claimed)) { // else n < 1, too many, or not for us
+		hi := atomic.LoadOwn(&p.claimed) + int64(n)
+		atomic.StoreRelease(&p.claimed, hi)
 		if s.state.Load() == 0 {
 			return hi, nil
 		}
@@ -114,19 +113,19 @@ func (s *sequencer) tryClaimSingle(n int64) (int64, error) {
 	p := &s.single
 	for {
 		if s.state.Load() != 0 {
-			if err := s.takeBack(cpu.LoadOwn(&p.claimed)); err != nil {
+			if err := s.takeBack(atomic.LoadOwn(&p.claimed)); err != nil {
 				return 0, err
 			}
 		}
-		if p.ceiling-cpu.LoadOwn(&p.claimed) < n {
+		if atomic.LoadOwn(&p.ceiling)-atomic.LoadOwn(&p.claimed) < n {
 			s.setCeiling(s.gatingSequence() + s.slots)
-			if p.ceiling-cpu.LoadOwn(&p.claimed) < n {
+			if atomic.LoadOwn(&p.ceiling)-atomic.LoadOwn(&p.claimed) < n {
 				return 0, ErrFull
 			}
 		}
-		hi := cpu.LoadOwn(&p.claimed) + n
+		hi := atomic.LoadOwn(&p.claimed) + n
 		if s.quick {
-			cpu.StoreRelease(&p.claimed, hi)
+			atomic.StoreRelease(&p.claimed, hi)
 		} else {
 			atomic.StoreInt64(&p.claimed, hi)
 		}
@@ -146,8 +145,8 @@ func (s *sequencer) tryClaimSingle(n int64) (int64, error) {
 func (s *sequencer) takeBack(claimed int64) error {
 	p := &s.single
 	p.limit = claimed
-	cpu.StoreRelease(&p.ceiling, claimed)
-	wrong := cpu.LoadOwn(&p.claimed) != claimed
+	atomic.StoreRelease(&p.ceiling, claimed)
+	wrong := atomic.LoadOwn(&p.claimed) != claimed
 	if wrong {
 		atomic.StoreInt64(&p.claimed, claimed)
 	}

@@ -151,7 +151,7 @@ func (c *chase) rest(cursor int64) {
 		c.pauses /= 2
 	}
 	if c.pauses > 0 && processors.n.Load() > 1 {
-		cpu.Pause(int32(c.pauses))
+		block.Rest(int32(c.pauses))
 	}
 }
 
@@ -190,7 +190,7 @@ func (w WaitStrategy) begin() waiter {
 func (v *waiter) step() bool {
 	if v.spins > 0 {
 		v.spins--
-		cpu.Pause(v.pause)
+		block.Pause(v.pause)
 		return true
 	}
 	v.end()

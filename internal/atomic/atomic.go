@@ -2,7 +2,11 @@
 
 package atomic
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"github.com/headrace/headrace/internal/cpu"
+)
 
 type (
 	// Int64 is sync/atomic's.
@@ -28,6 +32,18 @@ func LoadInt32(p *int32) int32 { return atomic.LoadInt32(p) }
 
 // StoreInt32 is sync/atomic's.
 func StoreInt32(p *int32, v int32) { atomic.StoreInt32(p, v) }
+
+// StoreRelease is internal/cpu's.
+func StoreRelease(p *int64, v int64) { cpu.StoreRelease(p, v) }
+
+// StoreRelease32 is internal/cpu's.
+func StoreRelease32(p *int32, v int32) { cpu.StoreRelease32(p, v) }
+
+// LoadOwn loads what only the caller stores, with StoreRelease or otherwise.
+func LoadOwn(p *int64) int64 { return *p }
+
+// Membarrier is internal/cpu's.
+func Membarrier() { cpu.Membarrier() }
 
 // StoreFollows says that the caller is about to return into code outside of this module which
 // stores at p atomically.

@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"github.com/headrace/headrace/internal/cpu"
 )
 
 type (
@@ -22,6 +24,12 @@ func Patience(n int) int { return n }
 
 // Go starts a goroutine.
 func Go(f func()) { go f() }
+
+// Pause executes n spin-loop hints between two looks at what others store.
+func Pause(n int32) { cpu.Pause(n) }
+
+// Rest executes n spin-loop hints, for no other end than to be slower.
+func Rest(n int32) { cpu.Pause(n) }
 
 // Yield lets other goroutines run.
 func Yield() { runtime.Gosched() }

@@ -16,6 +16,3 @@ func StoreRelease(p *int64, v int64) { *p = v }
 
 // StoreRelease32 is StoreRelease for 32 bits.
 func StoreRelease32(p *int32, v int32) { *p = v }
-
-// LoadOwn loads what only the caller stores.
-func LoadOwn(p *int64) int64 { return *p }
