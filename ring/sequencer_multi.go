@@ -42,12 +42,12 @@ func (s *sequencer) tryClaimMulti(n int64) (int64, error) {
 		need := hi - s.slots
 		if g := s.gating.Load(); g == nil {
 			if need >= s.first {
-				return 0, ErrFull
+				return 0, s.full()
 			}
 		} else if need > g.seen.Load() {
 			gate := g.least()
 			if need > gate {
-				return 0, ErrFull
+				return 0, s.full()
 			}
 			if s.gating.Load() != g {
 				continue
@@ -60,6 +60,17 @@ func (s *sequencer) tryClaimMulti(n int64) (int64, error) {
 			return hi, nil
 		}
 	}
+}
+
+// full is the error of a claim for which there are no slots. Between the two stores of fence, and
+// of halt, whoever parks is told to look again, by the state, and would find the word open still: it
+// would do so at full speed until the closer gets on. So it closes the word itself.
+func (s *sequencer) full() error {
+	if s.stopping() {
+		s.closeMulti()
+		return s.stopError()
+	}
+	return ErrFull
 }
 
 func (s *sequencer) closeMulti() { s.shared.word.Or(closedBit) }
