@@ -43,6 +43,12 @@ func (x *Int64) Or(v int64) int64 {
 	return x.v.Or(v)
 }
 
+// And clears bits.
+func (x *Int64) And(v int64) int64 {
+	explore.Step(explore.Update, unsafe.Pointer(x))
+	return x.v.And(v)
+}
+
 // CompareAndSwap compares and swaps.
 func (x *Int64) CompareAndSwap(old, v int64) bool {
 	explore.Step(explore.Update, unsafe.Pointer(x))
