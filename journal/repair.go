@@ -555,7 +555,7 @@ func (p *RepairPlan) Apply(progress func(done, total int)) (err error) {
 	if len(now.Steps) == 0 {
 		return nil
 	}
-	if _, err = verify(unlocked{p.st}, p.Dir, VerifyOptions{}); err != nil {
+	if _, err = verify(unlocked{p.st}, p.Dir, VerifyOptions{Archives: p.o.Archives}); err != nil {
 		err = fmt.Errorf("%w: after the repair: %w", ErrRepair, err)
 	}
 	return err

@@ -9,8 +9,13 @@ import (
 
 // infoCommand tells what is in a journal. It checks every record on the way, as verify does.
 func infoCommand(in *invocation) func() error {
+	keys := keysFlag(in)
 	return func() error {
-		rep, err := in.verify(in.args[0], journal.VerifyOptions{})
+		access, err := keys()
+		if err != nil {
+			return err
+		}
+		rep, err := in.verify(in.args[0], journal.VerifyOptions{Archives: access})
 		if err != nil && len(rep.Segments) == 0 {
 			return err
 		}

@@ -9,8 +9,13 @@ import (
 
 // lsCommand lists the segments.
 func lsCommand(in *invocation) func() error {
+	keys := keysFlag(in)
 	return func() error {
-		rep, err := in.verify(in.args[0], journal.VerifyOptions{})
+		access, err := keys()
+		if err != nil {
+			return err
+		}
+		rep, err := in.verify(in.args[0], journal.VerifyOptions{Archives: access})
 		if err != nil && len(rep.Segments) == 0 {
 			return err
 		}
@@ -21,6 +26,10 @@ func lsCommand(in *invocation) func() error {
 		for _, s := range rep.Segments {
 			state := "open"
 			switch {
+			case s.Archived && s.KeyID != 0:
+				state = "archived, encrypted"
+			case s.Archived:
+				state = "archived"
 			case s.Repaired:
 				state = "repaired"
 			case s.AtTear:

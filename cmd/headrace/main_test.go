@@ -358,6 +358,14 @@ func TestArchive_Restore(t *testing.T) {
 	require.Contains(t, errs, "no key")
 	ok(t, "verify", "--keys", keys, "--anchor", root.String(), "--rate", "1000000000", dir)
 	require.Equal(t, plain, ok(t, "dump", "--json", "--keys", keys, dir))
+	require.Contains(t, ok(t, "ls", "--keys", keys, dir), "archived, encrypted")
+	require.EqualValues(t, root.String(), lines(t, ok(t, "info", "--json", "--keys", keys, dir))[0]["root"])
+	for _, command := range []string{"ls", "info", "repair"} {
+		code, _, errs := headrace(command, dir)
+		require.Equal(t, exitFailed, code, command)
+		require.Contains(t, errs, "no key", command)
+	}
+	ok(t, "repair", "--keys", keys, dir)
 	require.Contains(t, ok(t, "archive", "--keys", keys, "--encrypt", "7", dir), "archive: 0 segments")
 
 	back := filepath.Join(t.TempDir(), "back")

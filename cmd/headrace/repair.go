@@ -13,6 +13,7 @@ func repairCommand(in *invocation) func() error {
 	dry := in.flags.Bool("dry-run", false, "show the plan and change nothing; this is also the default")
 	apply := in.flags.Bool("apply", false, "carry the plan out")
 	most := in.flags.Int64("max-lost", journal.DefaultMaxLost, "refuse a plan that gives up more `sequences`")
+	keys := keysFlag(in)
 	return func() error {
 		if *dry && *apply {
 			return fmt.Errorf("%w: --dry-run or --apply, not both", errUsage)
@@ -20,8 +21,12 @@ func repairCommand(in *invocation) func() error {
 		if *most < 1 {
 			return fmt.Errorf("%w: --max-lost: want at least 1", errUsage)
 		}
+		access, err := keys()
+		if err != nil {
+			return err
+		}
 		dir := in.args[0]
-		plan, err := journal.PlanRepair(dir, journal.RepairOptions{MaxLost: *most})
+		plan, err := journal.PlanRepair(dir, journal.RepairOptions{MaxLost: *most, Archives: access})
 		if err != nil {
 			return err
 		}
