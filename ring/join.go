@@ -55,8 +55,9 @@ func (r *Ring[T]) join(ctx context.Context, name string, o ConsumerOptions, star
 	return c, nil
 }
 
-// linkIn makes the producers gate on a new consumer that does not run yet. It returns r.outdated too:
-// the sets that come after this one have the consumer in them.
+// linkIn makes the producers gate on a new consumer that does not run yet. It returns too how far it has
+// to be not to be lapped by a claim that was checked against a set without it: r.outdated, or less
+// where it begins with what those that it comes after have handled; see settle.
 func (r *Ring[T]) linkIn(name string, o ConsumerOptions) (c *Consumer, outdated int64, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -69,7 +70,10 @@ func (r *Ring[T]) linkIn(name string, o ConsumerOptions) (c *Consumer, outdated 
 	if c, err = r.add(name, o); err != nil {
 		return nil, 0, err
 	}
-	r.regate()
+	replaced := r.regate()
+	if o.From == 0 && len(o.After) > 0 {
+		return c, replaced, nil
+	}
 	return c, r.outdated, nil
 }
 
@@ -85,20 +89,27 @@ func (r *Ring[T]) linkIn(name string, o ConsumerOptions) (c *Consumer, outdated 
 //	least = the least cursor of g     outdated = the least cursor of the old set
 //	if gating == g: go by least
 //
-// Cursors only grow, so outdated, the greatest that was ever seen here, is a bound for all of them.
-func (r *Ring[T]) regate() {
+// Cursors only grow, so outdated, the greatest that was ever seen here, is a bound for all of them. What
+// is returned is the bound for the set before alone.
+func (r *Ring[T]) regate() (replaced int64) {
 	s := r.seq
 	old := s.gating.Load()
 	s.gating.Store(newGatingSet(r.consumers, s.first-1))
-	if old != nil {
-		r.outdated = max(r.outdated, old.least())
+	if old == nil {
+		return s.first - 1
 	}
+	replaced = old.least()
+	r.outdated = max(r.outdated, replaced)
+	return replaced
 }
 
 // settle returns nil when every claim, held or to come, leaves c the slots after its cursor. The
 // set with c is in force already, so what is to be found out is how far claims may go that were
 // checked against an old set. Where from is 0 the cursor may be moved up, to where those that c
-// comes after are by now: they gate the producers in every set, so no claim is past that.
+// comes after are by now. They are in the set before c's, and so are not behind its bound, which is
+// outdated then. From claims of older sets they are safe, and c with them: each was in these sets or
+// was settled itself. The bounds of those may be past them, and past c: one that joined at an old
+// event is behind what the sets before it allowed.
 //
 // For a single producer see singleState. Of many producers, none that was checked against an old set
 // laps outdated, so a cursor that is not below it is safe. Below it, in the events that all the

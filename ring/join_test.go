@@ -646,3 +646,25 @@ func TestUpstream_LinkExchangedMeanwhile(t *testing.T) {
 	})})
 	require.Equal(t, int64(5), upstream{c}.Load())
 }
+
+// TestJoin_BehindANewcomer: one that began at an old event stands still, and who joins behind it waits for
+// nothing.
+func TestJoin_BehindANewcomer(t *testing.T) {
+	both(t, func(t *testing.T, mk maker) {
+		r := mk(Options{Slots: 8})
+		head, err := r.Poller("head", ConsumerOptions{})
+		require.NoError(t, err)
+		require.NoError(t, r.Start())
+		publish(t, r, 4)
+		_, span, err := head.Poll(1)
+		for err == nil && len(span) > 0 {
+			_, span, err = head.Poll(8)
+		}
+		require.NoError(t, err)
+		old, err := r.JoinPoller(within(t), "old", ConsumerOptions{From: 2})
+		require.NoError(t, err)
+		behind, err := r.JoinPoller(within(t), "behind", ConsumerOptions{After: []*Consumer{old.Consumer()}})
+		require.NoError(t, err)
+		require.Equal(t, int64(1), behind.Consumer().Cursor())
+	})
+}
