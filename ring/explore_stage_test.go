@@ -35,7 +35,8 @@ type stage struct {
 	cs     []*Consumer
 	seen   []int64 // last sequence that each consumer has handled
 	first  int64
-	total  int64 // events that will be published
+	total  int64           // events that will be published
+	ends   map[int64]int64 // last sequence of the claim that each belongs to
 	poller *Poller[int64]
 	loose  bool // producers end when the ring does, and what they got is what counts
 }
@@ -43,14 +44,14 @@ type stage struct {
 func (sc scene) open(run *explore.Run) *stage {
 	o := sc.options
 	r := must(newRing[int64](o, sc.plain))
-	s := &stage{Run: run, r: r, first: r.seq.first, loose: sc.loose}
+	s := &stage{Run: run, r: r, first: r.seq.first, loose: sc.loose, ends: map[int64]int64{}}
 	for i, after := range sc.graph {
 		co := ConsumerOptions{MaxBatch: sc.batch}
 		for _, up := range after {
 			co.After = append(co.After, s.cs[up])
 		}
 		s.seen = append(s.seen, s.first-1)
-		s.cs = append(s.cs, must(r.Consume(fmt.Sprint("consumer ", i), s.handler(i), co)))
+		s.cs = append(s.cs, must(r.Consume(fmt.Sprint("consumer ", i), watcher{s.handler(i), s, len(after) == 0}, co)))
 	}
 	if sc.poller {
 		s.poller = must(r.Poller("poller", ConsumerOptions{}))
@@ -101,7 +102,24 @@ func (s *stage) produce(sizes []int) {
 		for seq := lo; seq <= hi; seq++ {
 			s.write(seq)
 		}
+		for seq := lo; seq <= hi; seq++ {
+			s.ends[seq] = hi
+		}
 		s.r.Publish(lo, hi)
+	}
+}
+
+// watcher is the handler of a consumer of a stage.
+type watcher struct {
+	HandlerFunc[int64]
+	s    *stage
+	head bool
+}
+
+// OnBatch checks that what was published at once is seen at once, which holds at the head.
+func (w watcher) OnBatch(_, hi int64) {
+	if end := w.s.ends[hi]; w.head && end > hi {
+		explore.Fail("event %d is seen without %d, which was published with it", hi, end)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/headrace/headrace/internal/atomic"
 	"github.com/headrace/headrace/internal/explore"
 )
 
@@ -166,6 +167,11 @@ func TestExplore_CloseAndHalt(t *testing.T) {
 // guest is a handler of a consumer that comes and goes: it must get events without a gap.
 func (s *stage) guest(next *int64) HandlerFunc[int64] {
 	return func(lo int64, span []int64) error {
+		if a := &s.r.seq.aborts; *next != 0 && lo > *next && a.last.Load() >= lo-1 { // by Join
+			if n, aborted := a.run(*next, lo-1); aborted {
+				*next += n
+			}
+		}
 		if *next != 0 && lo != *next {
 			explore.Fail("a guest gets %d instead of %d", lo, *next)
 		}
@@ -185,7 +191,7 @@ func TestExplore_JoinAndLeave(t *testing.T) {
 	ctx := context.Background()
 	for _, producers := range []Producers{SingleProducer, MultiProducer} {
 		for _, m := range memories {
-			for _, where := range []string{"head", "behind", "from", "two"} {
+			for _, where := range []string{"head", "behind", "from", "two", "chain"} {
 				t.Run(fmt.Sprint(producers, "/", m.name, "/", where), func(t *testing.T) {
 					claims := [][]int{{1, 1, 2, 1}}
 					if producers == MultiProducer {
@@ -205,7 +211,7 @@ func TestExplore_JoinAndLeave(t *testing.T) {
 								switch where {
 								case "behind":
 									o.After = s.cs[:1]
-								case "from":
+								case "from", "chain":
 									o.From, next = s.first, s.first
 								}
 								c, err := s.r.Join(ctx, fmt.Sprint("guest ", g), s.guest(&next), o)
@@ -215,6 +221,16 @@ func TestExplore_JoinAndLeave(t *testing.T) {
 								}
 								if err != nil {
 									explore.Fail("join: %v", err)
+								}
+								if where == "chain" { // another behind it
+									next := new(int64)
+									d, err := s.r.Join(ctx, "behind the guest", s.guest(next), ConsumerOptions{After: []*Consumer{c}})
+									if err != nil {
+										explore.Fail("join: %v", err)
+									}
+									if err := s.r.Leave(ctx, d); err != nil {
+										explore.Fail("leave: %v", err)
+									}
 								}
 								if err := s.r.Leave(ctx, c); err != nil {
 									explore.Fail("leave: %v", err)
@@ -399,5 +415,64 @@ func TestExplore_Share(t *testing.T) {
 				})
 			})
 		})
+	}
+}
+
+// TestExplore_Producer has the one producer, or two, publish by a Producer while the ring is closed or a
+// consumer joins.
+func TestExplore_Producer(t *testing.T) {
+	ctx := context.Background()
+	for _, producers := range []Producers{SingleProducer, MultiProducer} {
+		for _, m := range memories {
+			for _, joins := range []bool{false, true} {
+				t.Run(fmt.Sprint(producers, "/", m.name, "/join=", joins), func(t *testing.T) {
+					exploreRandomly(t, m.plain, func(run *explore.Run) {
+						s := scene{options: Options{Slots: 2, Producers: producers, Wait: parkingAtOnce}, plain: m.plain,
+							graph: [][]int{{}, {0}}, loose: !joins}.open(run)
+						threads := 1
+						if producers == MultiProducer {
+							threads = 2
+						}
+						for i := range threads {
+							run.Go(fmt.Sprint("producer ", i), func() {
+								p := s.r.Producer()
+								for range 4 / threads {
+									seq, err := p.Next()
+									if s.loose && errors.Is(err, ErrClosed) {
+										return
+									}
+									if err != nil {
+										explore.Fail("next: %v", err)
+									}
+									s.total++
+									atomic.StoreRelease(p.Slot(seq), value(seq))
+									p.Publish(seq, seq)
+								}
+							})
+						}
+						if joins {
+							run.Go("joiner", func() {
+								var next int64
+								c, err := s.r.Join(ctx, "guest", s.guest(&next), ConsumerOptions{})
+								if err != nil {
+									explore.Fail("join: %v", err)
+								}
+								if err := s.r.Leave(ctx, c); err != nil {
+									explore.Fail("leave: %v", err)
+								}
+							})
+							run.Check(s.allPassed)
+							return
+						}
+						run.Go("closer", func() {
+							if err := s.r.Close(ctx); err != nil {
+								explore.Fail("close: %v", err)
+							}
+						})
+						run.Check(s.allSeen)
+					})
+				})
+			}
+		}
 	}
 }

@@ -98,8 +98,20 @@ func (l *lead) Publish(lo, hi int64) {
 	if debugging {
 		l.seq.check(lo, hi)
 	}
+	if exploring {
+		l.exploredPublish(lo, hi)
+		return
+	}
 	*l.cursor = hi // cpu.StoreRelease, where others read it
 	if native.LoadInt64(l.armed) <= hi {
+		l.seq.publish(lo, hi)
+	}
+}
+
+// exploredPublish is Publish with accesses that the schedule explorer sees.
+func (l *lead) exploredPublish(lo, hi int64) {
+	atomic.StoreRelease(l.cursor, hi)
+	if native.LoadInt64(l.armed) <= hi { // slow.armed: no step, as nobody stores it
 		l.seq.publish(lo, hi)
 	}
 }
