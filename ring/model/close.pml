@@ -5,8 +5,9 @@
  *
  * The producer makes CLAIMS claims of one or two events and tries once more after each Close that
  * returned; CLOSERS goroutines close. Consumers: the second after the first; its cursor gates.
- * A claim is the fast path of Ring.Claim as long as the cached ceiling allows, then tryClaimSingle
- * with its fenced store. HALT: the closers halt instead.
+ * A claim is the fast path of Ring.Claim as long as the cached ceiling allows, then tryClaimSingle,
+ * or, of one event, Producer.Next, which stores the claim first and looks for room then; what it
+ * takes back for want of room wakes nobody. HALT: the closers halt instead.
  *
  * Checked:
  *   - when Close has returned, each consumer has handled exactly what was claimed with success,
@@ -16,9 +17,10 @@
  * Under HALT only the last.
  *
  * Breakages: NO_CLOSE_MEMBARRIER, NO_CLOSED_CHECK (a claim does not look at state), NO_TAKE_BACK,
- * NO_TAKE_BACK_WAKE, NO_SETTLED (closed is taken for settled), NO_CLOSE_WAKE, END_ON_CLOSED (a
- * consumer ends at the closed bit when it has nothing to read, as a reader does that is closed by
- * itself), NO_RECHECK_STATE (a parking goroutine looks at the cursor alone).
+ * NO_TAKE_BACK_WAKE, NO_CEILING (others look at claimed alone, and not at the ceiling), NO_SETTLED
+ * (closed is taken for settled), NO_CLOSE_WAKE, END_ON_CLOSED (a consumer ends at the closed bit
+ * when it has nothing to read, as a reader does that is closed by itself), NO_RECHECK_STATE (a
+ * parking goroutine looks at the cursor alone).
  */
 #ifndef SLOTS
 #define SLOTS 2
@@ -32,9 +34,10 @@
 #define LE(a, b) ((a) <= (b))
 
 #define THREADS 1
-#define WORDS 2
+#define WORDS 3
 #define CURSOR 0
 #define CLAIMED 1
+#define CEILING 2
 #ifndef BUFFER
 #define BUFFER 3
 #endif
@@ -66,7 +69,10 @@ inline wakeEverybody() { wake(PUBLISHED, 0, 1); wake(0, 0, 1); wake(1, 0, 1) }
 #define STOP 0
 #endif
 
-/* drained(CUR) sets d: two loads, settled first. */
+/*
+ * drained(CUR) sets d: loads of settled, claimed and ceiling, in this order. Neither of the last two is
+ * below CUR, so that the lesser is CUR if one of them is.
+ */
 #ifdef NO_SETTLED
 #define SETTLED closed
 #else
@@ -75,13 +81,22 @@ inline wakeEverybody() { wake(PUBLISHED, 0, 1); wake(0, 0, 1); wake(1, 0, 1) }
 inline drained(CUR) {
 	d = 0;
 	if
-	:: SETTLED -> if :: mem[CLAIMED] == CUR -> d = 1 :: else fi
+	:: SETTLED ->
+		if
+		:: mem[CLAIMED] == CUR -> d = 1
+#ifndef NO_CEILING
+		:: else -> if :: mem[CEILING] == CUR -> d = 1 :: else fi
+#else
+		:: else
+#endif
+		fi
 	:: else
 	fi
 }
 
 inline takeBack() {
-	limit = claimed;
+	limit = claimed; ceiling = claimed;
+	store(0, CEILING, claimed);
 #ifndef NO_TAKE_BACK
 	if
 	:: shown != claimed ->
@@ -99,6 +114,53 @@ inline publish() {
 	notify(0, PUBLISHED, claimed)
 }
 
+/* tryClaim() goes on until there is room or the ring is closed. */
+inline tryClaim() {
+	do
+	:: if
+#ifndef NO_CLOSED_CHECK
+	   :: closed -> takeBack(); break
+#endif
+	   :: else
+	   fi;
+	   if
+	   :: ceiling - claimed < n ->
+		ceiling = cursor[1] + SLOTS; limit = ceiling;
+		store(0, CEILING, ceiling)
+	   :: else
+	   fi;
+	   if
+	   :: ceiling - claimed >= n ->
+		store(0, CLAIMED, claimed + n); shown = claimed + n;
+		if
+#ifndef NO_CLOSED_CHECK
+		:: closed -> takeBack()
+#endif
+		:: else -> ok = 1
+		fi;
+		break
+	   :: else -> /* full */
+		need = claimed + n - SLOTS;
+		if
+		:: cursor[1] < need ->
+			list(PRODUCER, 1, need);
+			if
+			:: cursor[1] >= need -> leave(PRODUCER, 1)
+			:: else ->
+				if
+#ifndef NO_RECHECK_STATE
+				:: closed -> leave(PRODUCER, 1)
+#endif
+				:: else -> block(PRODUCER)
+				fi
+			fi
+		:: else
+		fi;
+		need = 0
+	   fi
+	od
+}
+
 /* claim() sets ok. claimed is the last sequence that is ours, shown what CLAIMED says. */
 inline claim() {
 	late = fenced;
@@ -112,49 +174,19 @@ inline claim() {
 #endif
 		:: else -> ok = 1
 		fi
-	:: else ->
-		do
-		:: if
+	:: n == 1 -> /* Next */
+		store(0, CLAIMED, claimed + 1); shown = claimed + 1;
+		if
 #ifndef NO_CLOSED_CHECK
-		   :: closed -> takeBack(); break
+		:: closed -> takeBack()
 #endif
-		   :: else
-		   fi;
-		   if
-		   :: ceiling - claimed < n ->
-			ceiling = cursor[1] + SLOTS; limit = ceiling
-		   :: else
-		   fi;
-		   if
-		   :: ceiling - claimed >= n ->
-			xchg(0, CLAIMED, claimed + n); shown = claimed + n;
+		:: else ->
 			if
-#ifndef NO_CLOSED_CHECK
-			:: closed -> takeBack()
-#endif
-			:: else -> ok = 1
-			fi;
-			break
-		   :: else -> /* full */
-			need = claimed + n - SLOTS;
-			if
-			:: cursor[1] < need ->
-				list(PRODUCER, 1, need);
-				if
-				:: cursor[1] >= need -> leave(PRODUCER, 1)
-				:: else ->
-					if
-#ifndef NO_RECHECK_STATE
-					:: closed -> leave(PRODUCER, 1)
-#endif
-					:: else -> block(PRODUCER)
-					fi
-				fi
-			:: else
-			fi;
-			need = 0
-		   fi
-		od
+			:: ceiling > claimed -> ok = 1
+			:: else -> store(0, CLAIMED, claimed); shown = claimed; tryClaim()
+			fi
+		fi
+	:: else -> tryClaim()
 	fi;
 	if
 	:: ok ->
@@ -302,6 +334,7 @@ proctype Closer() {
 init {
 	atomic {
 		initGates();
+		mem[CEILING] = SLOTS;
 		run Producer();
 		run Consumer(0);
 		run Consumer(1);

@@ -5,8 +5,9 @@
  * A runs from the beginning. X joins at the head, or behind A (BEHIND), from an event of its
  * choice or with what comes next; then it is told to leave at any time. MIDDLE: no join, but
  * the chain A, X, D from the beginning, of which X leaves. The producer makes CLAIMS claims of one
- * or two events. Joiner and leaver hold the ring's mutex where the code does; loads and stores
- * that others see without it are steps of their own.
+ * or two events; one of one event is Producer.Next where the cached ceiling does not allow it.
+ * Joiner and leaver hold the ring's mutex where the code does; loads and stores that others see
+ * without it are steps of their own.
  *
  * Checked:
  *   - from the moment at which a join has succeeded until it leaves, no slot is written that X has
@@ -31,10 +32,11 @@
 #define LE(a, b) ((a) <= (b))
 
 #define THREADS 1
-#define WORDS (2 + SLOTS)
+#define WORDS (3 + SLOTS)
 #define CURSOR 0
 #define CLAIMED 1
-#define SLOT(s) (2 + ((s) & (SLOTS - 1)))
+#define CEILING 2
+#define SLOT(s) (3 + ((s) & (SLOTS - 1)))
 #ifndef BUFFER
 #define BUFFER 2
 #endif
@@ -80,6 +82,7 @@ inline least(SET, G) {
 
 inline takeBack() {
 	limit = claimed; ceiling = claimed;
+	store(0, CEILING, claimed);
 	if
 	:: shown != claimed -> xchg(0, CLAIMED, claimed); shown = claimed
 	:: else
@@ -139,7 +142,20 @@ proctype Producer() {
 			:: regate -> takeBack()
 			:: else -> goto claimedIt
 			fi
-		:: else
+		:: else ->
+			if
+			:: n == 1 -> /* Next: the claim first, room later */
+				store(0, CLAIMED, claimed + 1); shown = claimed + 1;
+				if
+				:: regate -> takeBack()
+				:: else ->
+					if
+					:: ceiling > claimed -> goto claimedIt
+					:: else -> store(0, CLAIMED, claimed); shown = claimed
+					fi
+				fi
+			:: else
+			fi
 		fi;
 		do
 		:: if
@@ -149,7 +165,9 @@ proctype Producer() {
 		   if
 		   :: ceiling < claimed + n ->
 			set = gating; least(set, g);
-			ceiling = (g == NEVER -> MOST : g + SLOTS); limit = ceiling; set = 0; g = 0
+			ceiling = (g == NEVER -> MOST : (g + SLOTS < claimed -> claimed : g + SLOTS));
+			limit = ceiling; set = 0; g = 0;
+			store(0, CEILING, ceiling)
 #ifdef CLEAR_LATE
 			; atomic { flush(0); regate = 0 }
 #endif
@@ -157,7 +175,7 @@ proctype Producer() {
 		   fi;
 		   if
 		   :: ceiling >= claimed + n ->
-			xchg(0, CLAIMED, claimed + n); shown = claimed + n;
+			store(0, CLAIMED, claimed + n); shown = claimed + n;
 			if
 			:: regate -> takeBack()
 			:: else -> break
@@ -199,10 +217,16 @@ proctype Consumer(byte me) {
 	cur = cursor[me];
 	do
 	:: k = link[me];
-	   if
-	   :: k == 0 -> hi = mem[CURSOR]
-	   :: else -> least(k, hi)
-	   fi;
+	   do /* the barrier, and the second look at the link */
+	   :: if
+	      :: k == 0 -> hi = mem[CURSOR]
+	      :: else -> least(k, hi)
+	      fi;
+	      if
+	      :: link[me] == k -> break
+	      :: else -> k = link[me]
+	      fi
+	   od;
 	   k = 0;
 	   notify(NOBODY, me, cur);
 	   if
@@ -322,6 +346,10 @@ proctype Joiner() {
 #endif
 	membarrier();
 	h = mem[CLAIMED];
+	if
+	:: mem[CEILING] < h -> h = mem[CEILING]
+	:: else
+	fi;
 	ok = 1;
 #ifndef NO_FITS
 	if
@@ -357,6 +385,7 @@ proctype Joiner() {
 init {
 	atomic {
 		initGates();
+		mem[CEILING] = SLOTS;
 		member[A] = 1;
 		run Producer();
 		run Consumer(A);

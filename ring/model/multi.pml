@@ -7,7 +7,9 @@
  * write of each event and each mark are steps of their own. Marks are plain stores; laps
  * are kept modulo 4, as the code keeps them modulo 2^32.
  *
- * Graph: ONE consumer at the head, or PAIR.
+ * Graph: ONE consumer at the head, or PAIR. ABORTS: what is claimed is published or aborted, of two
+ * events perhaps one (abort.go): entries and the last of all are stored by locked instructions before the
+ * mark, and a consumer looks at the entries only if the last is not below what it reads.
  *
  * Asserted:
  *   - no sequence is claimed twice,
@@ -15,11 +17,15 @@
  *   - a consumer finds the event that it expects in each slot, when its handler begins and ends,
  *   - a mark of this lap belongs to a claimed sequence, and a consumer
  *     sees what one Publish published whole or not at all,
+ *   - the handler gets exactly the events that were not aborted,
  *   - a try fails only if the ring was really full at some moment of the call,
  *   - the run ends: everything claimed is handled by all.
  *
  * Breakages: NO_CAS, GATE_OFF_BY_ONE, CACHE_TOO_NEW, CACHE_GREATEST, LO_MARKED_FIRST, NO_LAP,
- * NO_RELEASE, GATE_FIRST (a false ErrFull), FAIL_ON_RACE (likewise).
+ * NO_RELEASE, GATE_FIRST (a false ErrFull), FAIL_ON_RACE (likewise). Of aborts: ABORT_LATE (the entry is
+ * stored behind the mark), LAST_LATE (the last of all is raised behind the mark), LAST_FALLS (it is stored
+ * whatever it was), NO_LAST (it is never raised), BIT_ONLY (an entry says that something was aborted in the
+ * slot, not what).
  */
 #ifndef SLOTS
 #define SLOTS 2
@@ -65,6 +71,12 @@ byte trying[2];     /* events that a producer tries to claim; 0 outside of calls
 bit wasFull[2];     /* at some moment of that call */
 byte finished;
 
+#ifdef ABORTS
+byte entry[SLOTS]; /* the last sequence aborted in the slot */
+byte last;         /* no aborted sequence is greater */
+bit aborted[MOST + 1]; /* what is true */
+#endif
+
 #ifdef PAIR
 #define LEAST (cursor[0] < cursor[1] -> cursor[0] : cursor[1])
 #else
@@ -96,8 +108,34 @@ inline look(g, x) {
 #endif
 }
 
+/* raise() makes last at least part: a load, and a CAS if that is needed. */
+inline raise() {
+#ifdef LAST_FALLS
+	atomic { flush(me); last = part };
+#else
+	do
+	:: x = last;
+	   if
+	   :: x >= part -> break
+	   :: else
+	   fi;
+	   atomic {
+		flush(me);
+		if
+		:: last == x -> last = part; break
+		:: else
+		fi
+	   }
+	od;
+#endif
+	x = 0
+}
+
 proctype Producer(byte me; byte claims) {
 	byte n, w, g, x, s;
+#ifdef ABORTS
+	byte part;
+#endif
 	bit ok;
 	do
 	:: claims == 0 -> break
@@ -176,13 +214,27 @@ again:
 	   od;
 	   atomic { trying[me] = 0; wasFull[me] = 0; g = 0; ok = 0; n = w + n };
 	   /* [w+1, n] is claimed */
+#ifdef ABORTS
+	   /* [w+1, part] is aborted, the rest published. */
+	   if
+	   :: part = n
+	   :: part = w
+	   :: n == w + 2 -> part = w + 1
+	   fi;
+#endif
 	   s = w;
 	   do
 	   :: s == n -> break
 	   :: else ->
 		s++;
 		d_step {
-			assert(!taken[s]); taken[s] = 1; ends[s] = (s == n);
+			assert(!taken[s]); taken[s] = 1;
+#ifdef ABORTS
+			ends[s] = (s == n || s == part);
+#else
+			ends[s] = (s == n);
+#endif
+
 			assert(s <= handled[0] + SLOTS);
 #ifdef PAIR
 			assert(s <= handled[1] + SLOTS)
@@ -190,6 +242,40 @@ again:
 		};
 		store(me, SLOT(s), s)
 	   od;
+#ifdef ABORTS
+	   if
+	   :: part > w ->
+		s = w;
+#if !defined(ABORT_LATE)
+		do
+		:: s == part -> break
+		:: else -> s++; d_step { flush(me); entry[SLOT(s)] = s; aborted[s] = 1 }
+		od;
+#endif
+#if !defined(LAST_LATE) && !defined(NO_LAST)
+		raise();
+#endif
+#ifdef ABORT_LATE
+		d_step { s = part; aborted[part] = 1; aborted[w + 1] = 1 };
+#endif
+		do
+		:: s == w -> break
+		:: else -> store(me, MARK(s), LAP(s)); s--
+		od;
+#ifdef ABORT_LATE
+		do
+		:: s == part -> break
+		:: else -> s++; d_step { flush(me); entry[SLOT(s)] = s }
+		od;
+#endif
+#ifdef LAST_LATE
+		raise();
+#endif
+		w = part; s = n
+	   :: else
+	   fi;
+	   part = 0;
+#endif
 #ifdef LO_MARKED_FIRST
 	   s = w;
 	   do
@@ -216,6 +302,9 @@ over:	skip
 
 proctype Consumer(byte me) {
 	byte cur, seen, s;
+#ifdef ABORTS
+	bit a;
+#endif
 	do
 	:: finished == 2 && cur == word -> break
 	:: true ->
@@ -233,6 +322,18 @@ proctype Consumer(byte me) {
 		:: else ->
 			s++;
 			assert(mem[SLOT(s)] == s);
+#ifdef ABORTS
+			if
+			:: last >= s ->
+#ifdef BIT_ONLY
+				a = (entry[SLOT(s)] > 0)
+#else
+				a = (entry[SLOT(s)] == s)
+#endif
+			:: else -> a = 0
+			fi;
+			assert(a == aborted[s]); a = 0;
+#endif
 			d_step { assert(mem[SLOT(s)] == s); handled[me] = s }
 		od;
 		cursor[me] = seen;
