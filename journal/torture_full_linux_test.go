@@ -69,7 +69,11 @@ func (f *fuller) mounted(options string, run func(dir string)) {
 			_ = unix.Unmount(dir, unix.MNT_DETACH)
 			return
 		}
-		f.check(unix.Unmount(dir, 0), "unmount: a file or a mapping was left open")
+		// A child of another test has our descriptors until its exec: wait for that.
+		syscall.ForkLock.Lock()
+		err := unix.Unmount(dir, 0)
+		syscall.ForkLock.Unlock()
+		f.check(err, "unmount: a file or a mapping was left open")
 		f.check(os.Remove(dir), "remove")
 	}()
 	run(dir)
