@@ -251,7 +251,7 @@ func TestExplore_Aborts(t *testing.T) {
 			t.Run(fmt.Sprint(producers, "/", m.name), func(t *testing.T) {
 				exploreRandomly(t, m.plain, func(run *explore.Run) {
 					r := must(newRing[int64](Options{Slots: 2, Producers: producers, Wait: parkingAtOnce}, m.plain))
-					s := &stage{Run: run, r: r, first: 1}
+					s := &stage{Run: run, r: r, first: 1, ends: map[int64]int64{}}
 					var got []int64
 					for i := range 2 {
 						o := ConsumerOptions{}
@@ -370,7 +370,7 @@ func TestExplore_Share(t *testing.T) {
 		t.Run(m.name, func(t *testing.T) {
 			exploreRandomly(t, m.plain, func(run *explore.Run) {
 				r := must(newRing[int64](Options{Slots: 4, Wait: parkingAtOnce}, m.plain))
-				s := &stage{Run: run, r: r, first: 1}
+				s := &stage{Run: run, r: r, first: 1, ends: map[int64]int64{}}
 				handled := map[int64]int{}
 				var handlers []Handler[int64]
 				for i := range 3 {
