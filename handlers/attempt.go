@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/headrace/headrace/event"
@@ -35,7 +36,7 @@ func (d *typed[T]) attempt(c *Context, k *call[T]) error {
 	if c.answered(r) {
 		err = d.again(c, k)
 	} else if why := d.try(c, k); why != nil {
-		err = c.failed(p, *why)
+		err = c.failed(p, *why, func(c *Context) error { return d.before(c, k) })
 	} else {
 		err = c.through(p)
 	}
@@ -95,14 +96,28 @@ func (d *typed[T]) try(c *Context, k *call[T]) (why *failed) {
 	return nil
 }
 
-// failed makes the outcome of a failed attempt the handler's answer.
-func (c *Context) failed(p *parking, why failed) error {
+// before runs the handlers of the event that come before k.
+func (d *typed[T]) before(c *Context, k *call[T]) error {
+	for i := range d.calls {
+		if &d.calls[i] == k {
+			return d.runFirst(c, i)
+		}
+	}
+	return nil
+}
+
+// failed makes the outcome of a failed attempt the handler's answer. before runs the handlers that have had the
+// event already.
+func (c *Context) failed(p *parking, why failed, before func(*Context) error) error {
 	f, goesOn := p.policy.verdict(c.handler.id, c.sequence, p.attempt(c), c.time, why)
 	if !goesOn {
 		return c.failure(why.err)
 	}
 	if c.handler.role == roleOn {
-		if err := c.lane.rebuild(c.cause - 1); err != nil {
+		if c.again != nil {
+			before = nil // a delivery to this handler alone
+		}
+		if err := c.lane.rebuild(c.cause-1, before); err != nil {
 			return c.failure(errors.Join(why.err, err))
 		}
 	}
@@ -270,11 +285,13 @@ func (l *Lane) fetch(seq int64) (rec journal.Record, err error) {
 
 // limit is the time that one call has.
 type limit struct {
-	clock  Clock
-	end    time.Time
+	clock Clock
+	end   time.Time
+	lane  *Lane
+
+	mu     sync.Mutex      // the handler may ask on several goroutines
 	ctx    context.Context // made when somebody asks for it
 	cancel context.CancelFunc
-	lane   *Lane
 }
 
 func newLimit(l *Lane, d time.Duration) *limit {
@@ -285,15 +302,18 @@ func (t *limit) over() bool { return t.clock.Now().After(t.end) }
 
 // context ends with the time, or with the lane.
 func (t *limit) context() context.Context {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if t.ctx == nil {
-		t.ctx, t.cancel = context.WithCancel(t.lane.ctx)
+		ctx, cancel := context.WithCancel(t.lane.ctx)
+		t.ctx, t.cancel = ctx, cancel
 		reached, stop := t.clock.Reach(t.end.Add(1))
 		go func() {
 			defer stop()
 			select {
 			case <-reached:
-				t.cancel()
-			case <-t.ctx.Done():
+				cancel()
+			case <-ctx.Done():
 			}
 		}()
 	}
@@ -301,6 +321,8 @@ func (t *limit) context() context.Context {
 }
 
 func (t *limit) stop() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if t.cancel != nil {
 		t.cancel()
 	}

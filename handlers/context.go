@@ -114,7 +114,9 @@ func (c *Context) Value(key any) any {
 	if key == (laneKey{}) {
 		return c.lane
 	}
-	return c.lane.ctx.Value(key)
+	// The same context as Done and Err: so what package context derives from c hangs on that, and needs no
+	// goroutine that looks at c when the call is over.
+	return c.ends().Value(key)
 }
 
 // InLane reports whether ctx is, or comes from, the Context of a handler on a lane.

@@ -71,9 +71,12 @@ func (c *Context) wants(r *reaction) bool {
 	return true
 }
 
-func (d *typed[T]) run(c *Context) error {
+func (d *typed[T]) run(c *Context) error { return d.runFirst(c, len(d.calls)) }
+
+// runFirst is run for the first n handlers.
+func (d *typed[T]) runFirst(c *Context, n int) error {
 	decoded := false
-	for i := range d.calls {
+	for i := range d.calls[:n] {
 		r := d.calls[i].handler
 		if (r.role != roleOn || c.pass > passReplay) && !c.wants(r) {
 			continue

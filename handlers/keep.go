@@ -72,7 +72,9 @@ func Keep[S any](l *Lane, name string, fresh func() *S) *State[S] {
 			l.faults = append(l.faults, fmt.Errorf("handlers: lane %q: two states are named %q", l.name, name))
 		}
 	}
-	s.value = s.make()
+	if s.value = s.make(); s.value == nil {
+		l.faults = append(l.faults, fmt.Errorf("handlers: lane %q: state %q: what makes it makes nil", l.name, name))
+	}
 	l.states = append(l.states, s)
 	if l.lock == nil {
 		l.outside = new(sync.RWMutex)
@@ -110,6 +112,9 @@ func (s *State[S]) View(fn func(v *S, sequence int64)) {
 	if s.lane.outside != nil {
 		s.lane.outside.RLock()
 		defer s.lane.outside.RUnlock()
+	} else { // a projection's lane, which had a lock already
+		s.lane.lock.Lock()
+		defer s.lane.lock.Unlock()
 	}
 	fn(s.value, s.lane.applied)
 }

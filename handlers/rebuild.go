@@ -7,12 +7,14 @@ import (
 )
 
 // rebuild makes the lane's states anew from the log up to end, and nothing else: a handler has failed on the event
-// behind it, and nobody knows how much of the state it has changed. What is parked and the timers are
-// as they were, since no handler of the application touches them.
+// behind it, which the lane is at, and nobody knows how much of the state it has changed. What is parked
+// and the timers are as they were, since no handler of the application touches them.
+//
+// Handlers before the one that failed have had that event too; before, if there is one, runs them.
 //
 // The handlers run as at a replay, with outcomes from the log and from this run. They have handled these
 // events before; one that fails now computes something else than it did, and the lane stops.
-func (l *Lane) rebuild(end int64) error {
+func (l *Lane) rebuild(end int64, before func(*Context) error) error {
 	call, repeat, ahead := l.call, l.repeat, l.ahead
 	parkings := make([]*parking, len(l.reactions))
 	for i, r := range l.reactions {
@@ -38,6 +40,11 @@ func (l *Lane) rebuild(end int64) error {
 		}
 		return l.handle(rec.Sequence, rec.Time, rec.Type, rec.Body)
 	})
+	if err == nil && before != nil {
+		l.call = call
+		l.call.pass, l.call.handler = passRebuild, nil
+		err = before(&l.call)
+	}
 	if err != nil {
 		return fmt.Errorf("handlers: lane %q: its state cannot be rebuilt: %w", l.name, err)
 	}
