@@ -151,7 +151,7 @@ type failed struct {
 
 // verdict is what the policy says of the attempt, at the time now. false means that the lane has to stop.
 func (p FailurePolicy) verdict(handler string, cause int64, attempt int, now int64, why failed) (Failed, bool) {
-	f := Failed{Handler: handler, Cause: cause, Attempt: attempt, Reason: why.reason, Message: short(why.err.Error())}
+	f := Failed{Handler: handler, Cause: cause, Attempt: attempt, Reason: why.reason, Message: short(why.err.Error(), messageBytes)}
 	switch {
 	case attempt <= p.Retries:
 		f.Outcome, f.RetryAt = OutcomeRetry, now+int64(p.Backoff.delay(attempt))
@@ -165,12 +165,11 @@ func (p FailurePolicy) verdict(handler string, cause int64, attempt int, now int
 	return f, true
 }
 
-// short cuts a message between two runes.
-func short(s string) string {
-	if len(s) <= messageBytes {
+// short cuts a text to n bytes at most, between two runes.
+func short(s string, n int) string {
+	if len(s) <= n {
 		return s
 	}
-	n := messageBytes
 	for n > 0 && !utf8.RuneStart(s[n]) {
 		n--
 	}

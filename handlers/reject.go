@@ -36,12 +36,18 @@ func (r *Rejected) DecodeMsgpackBytes(payload []byte) error {
 	return in.Close()
 }
 
+const (
+	codeBytes   = 256
+	reasonBytes = 4096
+)
+
 // ErrCode reports a rejection without a code.
 var ErrCode = errors.New("handlers: a rejection needs a code")
 
 // Reject answers the event being handled with a Rejected: a decision like any other, and no failure. Who
 // has sent the event with headrace.Call gets a *headrace.RejectedError. It returns the error of emitting,
-// so that a handler can end with it.
+// so that a handler can end with it. Of a code up to 256 bytes are kept, of a reason up to 4096: a rejection that
+// quotes a large command must not be too large for the log.
 func Reject(c *Context, code, reason string) error {
 	emits, err := c.mayEmit()
 	if !emits {
@@ -50,7 +56,8 @@ func Reject(c *Context, code, reason string) error {
 	if code == "" {
 		return c.emitted(ErrCode)
 	}
-	return c.emitted(emit(c, &Rejected{Code: code, Reason: reason}, EmitOptions{}))
+	r := Rejected{Code: short(code, codeBytes), Reason: short(reason, reasonBytes)}
+	return c.emitted(emit(c, &r, EmitOptions{}))
 }
 
 // EndsCall tells whether an event of this type answers a call of any kind: that it was rejected, or that its

@@ -38,6 +38,7 @@ type timer struct {
 	kind        event.Kind
 	version     uint16
 	key         string
+	stream      int64    // stream version that the event expects, 0 = none
 	causation   event.ID // the event that set it
 	correlation event.ID
 	trace       event.Trace
@@ -79,7 +80,7 @@ func (t *Timers) schedule(c *Context, s Scheduled) error {
 	}
 	w := &timer{
 		due: s.Due, sequence: c.sequence, name: s.Name,
-		typeID: id, kind: s.Kind, version: s.Version, payload: s.Payload, key: c.Key(),
+		typeID: id, kind: s.Kind, version: s.Version, payload: s.Payload, key: c.Key(), stream: c.event.StreamVersion(),
 		causation: c.event.ID(), correlation: c.event.CorrelationID(), trace: c.event.Trace(),
 	}
 	if w.correlation.IsZero() {
@@ -170,7 +171,7 @@ func (c *Context) fire(w *timer) error {
 	}
 	out := c.lane.outputs
 	h := &out.header
-	if err := c.fill(h, EmitOptions{Key: w.key}); err != nil {
+	if err := c.fill(h, EmitOptions{Key: w.key, StreamVersion: w.stream}); err != nil {
 		return err
 	}
 	h.Kind, h.Version, h.Origin.Depth = w.kind, w.version, 1
