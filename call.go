@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/headrace/headrace/event"
 	"github.com/headrace/headrace/handlers"
@@ -24,7 +25,9 @@ type Reply[R any] struct {
 //	reply, err := headrace.Call[Withdrawn](ctx, web, Withdraw{100}, headrace.Meta{Key: "account-17"})
 //
 // With m.ID it may be repeated, after a timeout or a crash: a command that is in the log already
-// is not published again, and its answer is looked up there.
+// is not published again, and its answer is looked up there. If its handler has failed, that is the answer until
+// a retry or a redrive succeeds. The search reads what stands behind the command in the log, until
+// it finds the answer or ctx ends.
 //
 // A handler that emits neither an R nor a rejection leaves the caller waiting until ctx ends. The
 // command may then still be handled: only the answer was given up.
@@ -47,7 +50,8 @@ func Call[R, C any](ctx context.Context, p *Producer, cmd C, m Meta) (Reply[R], 
 		id = event.NewID()
 		m.call = id
 	}
-	wanted := func(typeID uint16) bool { return typeID == bound.ID || handlers.EndsCall(typeID) }
+	isR := func(typeID uint16) bool { return typeID == bound.ID || slices.Contains(e.types.Old(bound.ID), typeID) }
+	wanted := func(typeID uint16) bool { return isR(typeID) || handlers.EndsCall(typeID) }
 	wait, ok := e.replies.Expect(id, wanted)
 	if !ok {
 		return reply, fmt.Errorf("%w: %s", ErrCalling, id)
@@ -70,7 +74,7 @@ func Call[R, C any](ctx context.Context, p *Producer, cmd C, m Meta) (Reply[R], 
 		return reply, err
 	}
 	reply.Sequence = a.Sequence
-	if a.Type != bound.ID {
+	if !isR(a.Type) {
 		return reply, refusal(seq, a)
 	}
 	return reply, codec.DecodeView(a.Event, &reply.Value)
@@ -96,8 +100,9 @@ func (e *Engine) awaitAnswer(ctx context.Context, wait *handlers.Reply) (handler
 	}
 }
 
-// findAnswer looks for the answer to a command that was published before. One that is written after the
-// search comes through Replies, which is asked already.
+// findAnswer looks for the answer to a command that was published before: a rejection or the event that is
+// wanted, else the last outcome of a handler that failed. One that is written after the search comes
+// through Replies, which is asked already.
 func (e *Engine) findAnswer(ctx context.Context, command int64, id event.ID, wanted func(uint16) bool) (handlers.Answer, bool, error) {
 	var none, a handlers.Answer
 	r, err := e.journal.NewReader(command+1, journal.ReaderOptions{})
@@ -120,13 +125,19 @@ func (e *Engine) findAnswer(ctx context.Context, command int64, id event.ID, wan
 			return nil
 		}
 		v, err = event.Parse(append([]byte(nil), rec.Body...))
+		if err != nil {
+			return err
+		}
 		a = handlers.Answer{Sequence: rec.Sequence, Type: rec.Type, Event: v}
-		return errors.Join(err, errAnswered)
+		if _, failed, err := handlers.ReadOutcome(rec.Type, v); failed || err != nil {
+			return err // it may have been tried again since
+		}
+		return errAnswered
 	})
-	if errors.Is(err, errAnswered) {
-		return a, true, nil
+	if err != nil && !errors.Is(err, errAnswered) {
+		return none, false, err
 	}
-	return none, false, err
+	return a, a.Sequence != 0, nil
 }
 
 // errAnswered ends the search.
