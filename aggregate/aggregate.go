@@ -3,6 +3,7 @@ package aggregate
 import (
 	"errors"
 	"fmt"
+	"reflect"
 
 	"github.com/headrace/headrace/handlers"
 )
@@ -13,6 +14,8 @@ var (
 	ErrVersionGap = errors.New("aggregate: event does not follow the last one of its stream")
 	// ErrDefinition reports a definition that cannot be used as it is.
 	ErrDefinition = errors.New("aggregate: unusable definition")
+	// ErrNotEvolved reports an Emit of a type that this aggregate does not evolve: it has no place in the stream.
+	ErrNotEvolved = errors.New("aggregate: event does not change the entity")
 )
 
 // Codes of the rejections that this package makes by itself.
@@ -27,6 +30,7 @@ const (
 // Make one with Define and fill it before Attach and Projection. It is not safe for concurrent use.
 type Definition[S any] struct {
 	name     string
+	owns     map[reflect.Type]bool // types of the events that it evolves
 	evolves  []func(l *handlers.Lane, t *Table[S])
 	projects []func(p *handlers.Projection[Table[S]])
 	decides  []func(l *handlers.Lane, t *Table[S])
@@ -36,7 +40,9 @@ type Definition[S any] struct {
 
 // Define returns an empty definition. The name, 1 to 255 bytes, is the id of the handler that decides: it
 // stands in the log, so keep it.
-func Define[S any](name string) *Definition[S] { return &Definition[S]{name: name} }
+func Define[S any](name string) *Definition[S] {
+	return &Definition[S]{name: name, owns: map[reflect.Type]bool{}}
+}
 
 // Evolve registers how an event of type E changes the state. fn cannot fail: what was decided has
 // happened. It must depend on nothing but its arguments.
@@ -45,6 +51,7 @@ func Evolve[E, S any](d *Definition[S], fn func(s *S, e E)) {
 		d.faults = append(d.faults, fmt.Errorf("%w: %q: a fold is nil", ErrDefinition, d.name))
 		return
 	}
+	d.owns[reflect.TypeFor[E]()] = true
 	d.evolves = append(d.evolves, func(l *handlers.Lane, t *Table[S]) {
 		handlers.Evolve(l, func(c *handlers.Context, e E) error { return fold(t, c, fn, e) })
 	})
@@ -74,7 +81,7 @@ func Handle[C, S any](d *Definition[S], fn func(c *Context[S], cmd C) error) {
 	}
 	d.decides = append(d.decides, func(l *handlers.Lane, t *Table[S]) {
 		// One context for all calls: a lane has one goroutine.
-		ac := &Context[S]{table: t}
+		ac := &Context[S]{table: t, owns: d.owns}
 		handlers.Decide(l, d.name, func(c *handlers.Context, cmd C) error {
 			if rejected, err := ac.begin(c); rejected || err != nil {
 				return err

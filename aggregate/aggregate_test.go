@@ -329,3 +329,30 @@ func TestDefinition_Faults(t *testing.T) {
 	require.NoError(t, ok.Attach(top.Logic()))
 	require.ErrorContains(t, ok.Attach(top.Logic()), "attached already")
 }
+
+// An event that the aggregate does not evolve has no place in its stream: neither one of nobody's nor one of
+// another aggregate on the same lane.
+func TestEmit_NotEvolved(t *testing.T) {
+	top := headrace.NewTopology(types())
+	other := aggregate.Define[int]("other")
+	aggregate.Evolve(other, func(n *int, e withdrawn) { *n++ })
+	require.NoError(t, other.Attach(top.Logic()))
+	d := aggregate.Define[account]("account")
+	aggregate.Evolve(d, func(a *account, e opened) {})
+	got := make(chan error, 2)
+	aggregate.Handle(d, func(c *aggregate.Context[account], cmd open) error {
+		got <- aggregate.Emit(c, deposited{1})
+		got <- aggregate.Emit(c, withdrawn{1})
+		return aggregate.Emit(c, opened(cmd))
+	})
+	require.NoError(t, d.Attach(top.Logic()))
+	e, err := headrace.Open(t.TempDir(), top, headrace.Options{Journal: journal.Options{SegmentBytes: 64 << 10, Durability: journal.None()}})
+	require.NoError(t, err)
+	web, err := e.Producer("web")
+	require.NoError(t, err)
+	_, err = headrace.Call[opened](limit(t), web, open{"me"}, key("k"))
+	require.NoError(t, err)
+	require.ErrorIs(t, <-got, aggregate.ErrNotEvolved)
+	require.ErrorIs(t, <-got, aggregate.ErrNotEvolved)
+	require.NoError(t, e.Close(limit(t)))
+}

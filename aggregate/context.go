@@ -2,6 +2,7 @@ package aggregate
 
 import (
 	"fmt"
+	"reflect"
 
 	"github.com/headrace/headrace/handlers"
 )
@@ -11,6 +12,7 @@ import (
 type Context[S any] struct {
 	*handlers.Context
 	table   *Table[S]
+	owns    map[reflect.Type]bool
 	state   *S
 	key     string
 	version int64 // of the entity, before this decision
@@ -45,9 +47,12 @@ func (c *Context[S]) Version() int64 { return c.version }
 func (c *Context[S]) Exists() bool { return c.version > 0 }
 
 // Emit adds an event to the entity's stream. All that one decision emits gets into the log together, or
-// not at all. Errors are those of handlers.Emit, and handlers.ErrOwned for a type that this aggregate does
-// not evolve but another does; a type that nobody evolves belongs into handlers.Emit.
+// not at all. Errors are those of handlers.Emit, and ErrNotEvolved for a type that this aggregate does
+// not evolve: if nobody does, it belongs into handlers.Emit.
 func Emit[E, S any](c *Context[S], e E) error {
+	if t := reflect.TypeFor[E](); !c.owns[t] {
+		return fmt.Errorf("%w: %q does not evolve %v", ErrNotEvolved, c.key, t)
+	}
 	c.emitted++
 	return handlers.EmitWith(c.Context, e, handlers.EmitOptions{Key: c.key, StreamVersion: c.version + c.emitted})
 }
