@@ -30,11 +30,12 @@ func (c *Context[D]) Reason() string { return c.m.next.Reason }
 // CommandKey names what this step does for this instance, and is the same for every attempt, also after a
 // crash: an idempotency key for an outside party. Undoing a step has another key than taking it.
 func (c *Context[D]) CommandKey() string {
-	key := c.m.d.name + "/" + c.m.key + "/" + c.m.next.Step
+	what := "/do/"
 	if c.m.next.Phase == Undoing {
-		key += "/undo"
+		what = "/undo/"
 	}
-	return key
+	// The instance's key comes last: it may contain slashes, the names may not.
+	return c.m.d.name + "/" + c.m.next.Step + what + c.m.key
 }
 
 // Send emits an event or a command under the instance's key, in one atomic batch with the change of the

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/headrace/headrace/event"
@@ -27,6 +28,7 @@ type Definition[D any] struct {
 	completed   func(*Context[D]) error
 	compensated func(*Context[D]) error
 	faults      []error
+	starts      bool // some event begins an instance
 	attached    bool
 }
 
@@ -56,14 +58,14 @@ type StepOptions struct {
 }
 
 // Define returns a definition without steps, and registers its event types with r: Moved[D] under
-// "saga." and the name, so each definition needs a D of its own. The name, 1 to 200 bytes, is also the id of
+// "saga." and the name, so each definition needs a D of its own. The name, 1 to 200 bytes without a slash, is also the id of
 // the handler that decides: it stands in the log, so keep it.
 //
 // What is wrong is reported by Attach.
 func Define[D any](name string, r *event.Registry) *Definition[D] {
 	d := &Definition[D]{name: name, keys: map[reflect.Type]any{}, routes: map[reflect.Type]*route[D]{}}
-	if name == "" || len(name) > 200 {
-		d.fault("the name %q must have 1 to 200 bytes", name)
+	if name == "" || len(name) > 200 || strings.Contains(name, "/") {
+		d.fault("the name %q must have 1 to 200 bytes, and no slash", name)
 		return d
 	}
 	if err := register[D](r, name); err != nil {
@@ -78,12 +80,12 @@ func (d *Definition[D]) fault(format string, args ...any) {
 	d.faults = append(d.faults, fmt.Errorf("%w: %q: %s", ErrDefinition, d.name, fmt.Sprintf(format, args...)))
 }
 
-// Step adds a step behind those that there are. Its name, 1 to 255 bytes and unique in the definition,
+// Step adds a step behind those that there are. Its name, 1 to 255 bytes without a slash and unique in the definition,
 // stands in the log. A version of the program that removes or renames a step must let the instances
 // in it end first: one that stands in a step that nobody knows fails.
 func (d *Definition[D]) Step(name string, o StepOptions) *Step[D] {
-	if name == "" || len(name) > 255 {
-		d.fault("step name %q must have 1 to 255 bytes", name)
+	if name == "" || len(name) > 255 || strings.Contains(name, "/") {
+		d.fault("step name %q must have 1 to 255 bytes, and no slash", name)
 	}
 	if d.step(name) != nil {
 		d.fault("two steps are named %q", name)
@@ -114,11 +116,15 @@ func Key[E, D any](d *Definition[D], fn func(e E) string) {
 	if _, ok := d.keys[t]; ok {
 		d.fault("two keys for %v", t)
 	}
+	if fn == nil {
+		d.fault("the key of %v is nil", t)
+	}
 	d.keys[t] = fn
 }
 
 // Start says that an event of type E begins an instance, unless there is one with its key already.
 func Start[E, D any](d *Definition[D], fn func(data *D, e E)) {
+	d.starts = true
 	on(d, 2, func(m *move[D], e E) (bool, error) {
 		if m.exists {
 			return false, nil
@@ -154,15 +160,17 @@ func Done[E, D any](s *Step[D], fn func(data *D, e E)) {
 // carry both answers: Failed is asked before Done.
 func Failed[E, D any](s *Step[D], fn func(data *D, e E) (reason string)) {
 	s.awaited = true
+	if fn == nil {
+		s.saga.fault("step %q: Failed needs a function, which says why", s.name)
+		return
+	}
 	on(s.saga, 0, func(m *move[D], e E) (bool, error) {
 		if !m.in(Doing, s) {
 			return false, nil
 		}
-		before := m.next.Data
 		reason := fn(&m.next.Data, e)
 		if reason == "" {
-			m.next.Data = before
-			return false, nil
+			return false, m.copyNow() // whatever fn has changed, in maps and slices too
 		}
 		m.next.Failed, m.next.Reason = s.name, reason
 		return true, m.back(s.index - 1)
@@ -252,6 +260,14 @@ func (d *Definition[D]) Attach(l *handlers.Lane) error {
 	}
 	if len(d.steps) == 0 {
 		d.fault("it has no step")
+	}
+	if !d.starts {
+		d.fault("no event begins an instance: it needs Start")
+	}
+	for t := range d.keys {
+		if d.routes[t] == nil {
+			d.fault("a key of %v, which means nothing to it", t)
+		}
 	}
 	for _, s := range d.steps {
 		if s.do == nil {

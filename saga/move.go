@@ -33,13 +33,18 @@ func (d *Definition[D]) begin(c *handlers.Context, t *Table[D], key string) (*mo
 	if !m.now.Phase.Over() && d.step(m.now.Step) == nil {
 		return nil, fmt.Errorf("%w: %q of saga %q is in step %q", ErrUnknownStep, key, d.name, m.now.Step)
 	}
-	// A copy through the codec: functions may change maps and slices in Data, and state changes only by
-	// what is in the log.
-	payload, err := d.codec.AppendPayload(nil, &m.now.Moved)
-	if err == nil {
-		err = d.codec.Decode(payload, &m.next)
+	return m, m.copyNow()
+}
+
+// copyNow makes next a copy of now through the codec: functions may change maps and slices in Data, and
+// state changes only by what is in the log.
+func (m *move[D]) copyNow() error {
+	payload, err := m.d.codec.AppendPayload(nil, &m.now.Moved)
+	if err != nil {
+		return err
 	}
-	return m, err
+	m.next = Moved[D]{}
+	return m.d.codec.Decode(payload, &m.next)
 }
 
 // in tells whether the instance rests in a phase of a step.

@@ -351,3 +351,85 @@ func TestAttach_Faults(t *testing.T) {
 	require.ErrorIs(t, saga.Define[order]("x", r).Attach(top.Logic()), event.ErrDuplicateType)
 	require.ErrorIs(t, saga.Define[int]("", r).Attach(top.Logic()), saga.ErrDefinition)
 }
+
+// A Failed that tells no failure has changed nothing, in maps neither.
+func TestFailed_NoReason_ChangesNothing(t *testing.T) {
+	type c = *saga.Context[order]
+	r := types()
+	d := saga.Define[order]("order", r)
+	saga.Start(d, func(o *order, e placed) { o.Notes = map[string]int{} })
+	s := d.Step("pay", saga.StepOptions{})
+	saga.Do(s, func(c) error { return nil })
+	saga.Failed(s, func(o *order, e paid) string { o.Notes["failed"]++; o.Total++; return e.Why })
+	saga.Done[paid](s, nil)
+	top := headrace.NewTopology(r)
+	require.NoError(t, d.Attach(top.Logic()))
+	table := d.Projection("sagas")
+	top.Project(table, headrace.LaneOptions{})
+	e, err := headrace.Open(t.TempDir(), top, headrace.Options{Journal: journal.Options{SegmentBytes: 64 << 10, Durability: journal.None()}})
+	require.NoError(t, err)
+	out, err := e.Producer("outside")
+	require.NoError(t, err)
+	for _, v := range []any{placed{1}, paid{OK: true}} {
+		_, err := out.Publish(limit(t), v, headrace.Meta{Key: "17"})
+		require.NoError(t, err)
+	}
+	require.NoError(t, e.Close(limit(t)))
+	table.View(func(tab *saga.Table[order], _ int64) {
+		i, _ := tab.Get("17")
+		require.Equal(t, saga.Complete, i.Phase)
+		require.Zero(t, i.Data.Total)
+		require.Empty(t, i.Data.Notes)
+	})
+}
+
+// Neither timers nor command keys of two instances, steps or sagas are the same.
+func TestAttach_NamesAndFunctions(t *testing.T) {
+	r := types()
+	require.ErrorContains(t, saga.Define[int]("a/b", r).Attach(headrace.NewTopology(r).Logic()), "slash")
+	d := saga.Define[order]("x", r)
+	saga.Done[paid](d.Step("a/undo", saga.StepOptions{}), nil)
+	saga.Failed[paid](d.Step("b", saga.StepOptions{}), nil)
+	saga.Key[reserved](d, nil)
+	saga.Key(d, func(shipped) string { return "" })
+	err := d.Attach(headrace.NewTopology(r).Logic())
+	for _, want := range []string{"slash", "says why", "is nil", "needs Start", "means nothing"} {
+		require.ErrorContains(t, err, want)
+	}
+}
+
+func TestContext_CommandKey(t *testing.T) {
+	type c = *saga.Context[order]
+	var keys []string
+	note := func(c c) error { keys = append(keys, c.CommandKey()); return nil }
+	r := types()
+	d := saga.Define[order]("order", r)
+	saga.Start[placed](d, nil)
+	for _, name := range []string{"undo", "pay"} {
+		s := d.Step(name, saga.StepOptions{})
+		saga.Do(s, note)
+		saga.Undo(s, note)
+	}
+	s := d.Step("ship", saga.StepOptions{})
+	saga.Do(s, note)
+	saga.Failed(s, func(o *order, e paid) string { return "x" })
+	top := headrace.NewTopology(r)
+	require.NoError(t, d.Attach(top.Logic()))
+	e, err := headrace.Open(t.TempDir(), top, headrace.Options{Journal: journal.Options{SegmentBytes: 64 << 10, Durability: journal.None()}})
+	require.NoError(t, err)
+	out, err := e.Producer("outside")
+	require.NoError(t, err)
+	for _, key := range []string{"17", "17/pay"} {
+		for _, v := range []any{placed{1}, paid{}} {
+			_, err := out.Publish(limit(t), v, headrace.Meta{Key: key})
+			require.NoError(t, err)
+		}
+	}
+	require.NoError(t, e.Close(limit(t)))
+	seen := map[string]bool{}
+	for _, k := range keys {
+		require.False(t, seen[k], k)
+		seen[k] = true
+	}
+	require.Len(t, keys, 10)
+}
