@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/headrace/headrace/event/pack"
 )
@@ -55,7 +54,7 @@ func ParseJSON(text []byte) (Message, error) {
 	if err := m.decode(d); err != nil {
 		return Message{}, err
 	}
-	if _, err := d.Token(); err == nil {
+	if rest := bytes.TrimSpace(text[d.InputOffset():]); len(rest) > 0 {
 		return Message{}, fmt.Errorf("%w: text behind the event", ErrInvalid)
 	}
 	return m, m.check()
@@ -191,7 +190,7 @@ func ParseBatch(text []byte) ([]Message, error) {
 	if _, err := d.Token(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	if rest := strings.TrimSpace(string(text[d.InputOffset():])); rest != "" {
+	if rest := bytes.TrimSpace(text[d.InputOffset():]); len(rest) > 0 {
 		return nil, fmt.Errorf("%w: text behind the batch", ErrInvalid)
 	}
 	return events, nil
