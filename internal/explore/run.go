@@ -164,10 +164,10 @@ func current() *Run {
 	return nil
 }
 
-// ErrDeadlock: every goroutine that has not returned waits for another.
+// ErrDeadlock says that every goroutine that has not returned waits for another.
 var ErrDeadlock = errors.New("explore: deadlock")
 
-// ErrSteps: a run took more than Options.MaxSteps.
+// ErrSteps says that a run took more than Options.MaxSteps.
 var ErrSteps = errors.New("explore: too many steps: goroutines poll for what never comes, or the limit is too low")
 
 // Go adds a goroutine. Scenarios call it before the run; while it runs, goroutines may call the
