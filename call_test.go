@@ -150,3 +150,21 @@ func TestCall_HandlerFails_TellsTheOutcome(t *testing.T) {
 	require.Equal(t, f.Command, f.Outcome.Cause)
 	require.ErrorContains(t, err, errRefusing.Error())
 }
+
+// TestOpen_CommandWithTwoHandlers is refused, because it has two answers.
+func TestOpen_CommandWithTwoHandlers(t *testing.T) {
+	topology := func() *headrace.Topology {
+		top := headrace.NewTopology(registry(t))
+		handlers.On(top.Logic(), "one", func(c *handlers.Context, d deposit) error { return nil })
+		handlers.Decide(top.Lane("other", headrace.LaneOptions{}), "two", func(c *handlers.Context, d deposit) error { return nil })
+		handlers.Fold(top.Logic(), func(c *handlers.Context, d deposit) error { return nil })
+		return top
+	}
+	_, err := headrace.Open(t.TempDir(), topology(), small())
+	require.ErrorIs(t, err, headrace.ErrTopology)
+	require.ErrorContains(t, err, `"bank.deposit"`)
+	require.ErrorContains(t, err, `2 handlers, "one" and "two"`)
+	top := topology()
+	top.AnsweredByMany("bank.deposit")
+	closeEngine(t, open(t, t.TempDir(), app{topology: top}, small()))
+}

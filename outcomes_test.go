@@ -35,6 +35,7 @@ func TestKeep_HandlersBeforeTheOneThatFails_StandLiveAndAtReplay(t *testing.T) {
 			}
 			return nil
 		})
+		top.AnsweredByMany("bank.deposit")
 		l.OnFailure("unlucky", handlers.FailurePolicy{Then: handlers.ThenSkip})
 		l.OnFailure("till", handlers.FailurePolicy{Then: handlers.ThenSkip})
 		return top, state

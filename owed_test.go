@@ -255,6 +255,7 @@ func TestOpen_ManyHandlersInSmallSegments(t *testing.T) {
 	o := small()
 	o.Journal.MaxBodyBytes = 1 << 10 // the smallest, for the engine's own records too
 	top := headrace.NewTopology(registry(t))
+	top.AnsweredByMany("bank.deposit")
 	for i := range 1000 {
 		handlers.On(top.Logic(), fmt.Sprintf("handler %d %s", i, strings.Repeat("x", 100)), func(*handlers.Context, deposit) error { return nil })
 	}

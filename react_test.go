@@ -188,6 +188,7 @@ func TestHandler_NewToTheLog(t *testing.T) {
 	run := func(fromStart bool, register func(top *headrace.Topology)) (notes int) {
 		top := headrace.NewTopology(registry(t))
 		register(top)
+		top.AnsweredByMany("bank.deposit")
 		count := handlers.NewProjection("count", new(int))
 		handlers.Apply(count, func(n *int, _ *handlers.Context, d note) error { *n++; return nil })
 		top.Project(count, headrace.LaneOptions{})

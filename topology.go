@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"github.com/headrace/headrace/event"
@@ -59,6 +60,7 @@ type Topology struct {
 	logic     *handlers.Lane
 	lanes     []placed
 	fromStart map[string]bool
+	byMany    map[string]bool  // command types
 	timers    *handlers.Timers // nil = none
 	timersOn  *handlers.Lane   // the lane that keeps them
 	faults    []error
@@ -74,7 +76,7 @@ type placed struct {
 
 // NewTopology returns a topology for the types of registry, with an empty logic lane.
 func NewTopology(registry *event.Registry) *Topology {
-	t := &Topology{registry: registry, logic: handlers.NewLane("logic"), fromStart: map[string]bool{}}
+	t := &Topology{registry: registry, logic: handlers.NewLane("logic"), fromStart: map[string]bool{}, byMany: map[string]bool{}}
 	t.add(placed{lane: t.logic, emits: true})
 	return t
 }
@@ -166,6 +168,9 @@ func (t *Topology) use(slots int) error {
 			faults = append(faults, fmt.Errorf("%w: lane %q: MaxBatch %d is more than the ring's %d slots", ErrTopology, p.lane.Name(), p.options.MaxBatch, slots))
 		}
 	}
+	if slots > 0 {
+		faults = append(faults, t.checkCommands()...)
+	}
 	for id := range t.fromStart {
 		if !ids[id] {
 			faults = append(faults, fmt.Errorf("%w: ReactFromStart(%q): no such handler", ErrTopology, id))
@@ -173,6 +178,32 @@ func (t *Topology) use(slots int) error {
 	}
 	t.registry.Freeze()
 	return errors.Join(faults...)
+}
+
+// AnsweredByMany allows events of a command type, by name, to be handled by several handlers that may emit.
+func (t *Topology) AnsweredByMany(command string) { t.byMany[command] = true }
+
+// checkCommands finds command types that more than one handler answers: who has sent the command could not
+// tell whose answer it gets. Folds and projections do not answer. A command that nobody answers here
+// is for another program that reads the log.
+func (t *Topology) checkCommands() []error {
+	var faults []error
+	for _, c := range t.registry.Types() {
+		if c.Kind() != event.Command || t.byMany[c.Name()] {
+			continue
+		}
+		var ids []string
+		for _, p := range t.reacting() {
+			ids = append(ids, p.lane.Answering(c.GoType())...)
+		}
+		slices.Sort(ids)
+		ids = slices.Compact(ids) // one that is there twice is another fault
+		if len(ids) > 1 {
+			faults = append(faults, fmt.Errorf("%w: command %q is answered by %d handlers, %q and %q among them; only AnsweredByMany allows that",
+				ErrTopology, c.Name(), len(ids), ids[0], ids[1]))
+		}
+	}
+	return faults
 }
 
 // reacting returns the lanes whose handlers may emit.

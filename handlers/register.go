@@ -115,11 +115,24 @@ func (l *Lane) reaction(as role, id string) (*reaction, bool) {
 // register is a registration that waits for Bind.
 type register struct {
 	handler *reaction
+	goType  reflect.Type
 	bind    func(l *Lane, t *Types) (typeID uint16, d dispatcher, err error)
 }
 
+// Answering returns the ids of the handlers that may answer events of Go type t: those of On and Decide,
+// in order of registration.
+func (l *Lane) Answering(t reflect.Type) []string {
+	var ids []string
+	for _, reg := range l.registers {
+		if reg.goType == t && reg.handler.emits() {
+			ids = append(ids, reg.handler.id)
+		}
+	}
+	return ids
+}
+
 func add[T any](l *Lane, r *reaction, fn func(*Context, T) error) {
-	l.registers = append(l.registers, register{handler: r, bind: func(l *Lane, t *Types) (uint16, dispatcher, error) {
+	l.registers = append(l.registers, register{handler: r, goType: reflect.TypeFor[T](), bind: func(l *Lane, t *Types) (uint16, dispatcher, error) {
 		bound, codec, err := Lookup[T](t)
 		if err != nil {
 			return 0, nil, err
