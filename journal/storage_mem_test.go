@@ -458,6 +458,8 @@ func (f *memFile) sync() error {
 		return err
 	}
 	if f.s.crashy {
+		f.n.mu.Lock() // a write may be under way, as in a kernel
+		defer f.n.mu.Unlock()
 		f.n.image = append(f.n.image[:0], f.n.bytes()...)
 		f.n.syncs++
 	}
