@@ -24,7 +24,8 @@ var (
 	// ErrFault reports that an access to a mapping failed: the file was truncated or the device
 	// failed under it.
 	ErrFault = errors.New("journal: memory fault in a mapped segment")
-	// ErrNoSpace reports that no further segment could be allocated.
+	// ErrNoSpace reports that no further segment could be allocated, or, from Open, that a small file beside
+	// the segments could not be written.
 	ErrNoSpace = errors.New("journal: no space for another segment")
 	// ErrNotFound reports that OpenReader or Verify found no journal in the directory.
 	ErrNotFound = errors.New("journal: no journal in directory")

@@ -138,6 +138,9 @@ func wrapOpen(dir string, err error) error {
 	if errors.As(err, &c) || errors.As(err, &n) || errors.Is(err, ErrLocked) {
 		return err
 	}
+	if isNoSpace(err) && !errors.Is(err, ErrNoSpace) { // of a small file beside the segments
+		err = fmt.Errorf("%w: %w", ErrNoSpace, err)
+	}
 	return fmt.Errorf("journal: open %s: %w", dir, err)
 }
 
