@@ -25,6 +25,15 @@ type hasher struct {
 	tail     frameTail
 }
 
+// leaf is a record on the way through a hasher: views, valid in the call.
+type leaf struct {
+	frame
+	header []byte // bytes 8 to 32
+	body   []byte
+	hash   Hash
+	off    int64
+}
+
 // target asks a hasher for one record and its audit path.
 type target struct {
 	sequence int64 // of an event or void
@@ -42,6 +51,7 @@ type hashing struct {
 	want    *target                   // nil: none
 	marks   []Link                    // tail links that must be true, ascending by records; nil: none
 	each    func(record []byte) error // called with each record, padding included; nil: no
+	leaf    func(l leaf) error        // called with each record and its hash; nil: no
 	pace    *pace
 	stop    func() bool // asked now and then whether to give up, which is ErrClosed; nil: no
 }
@@ -135,7 +145,13 @@ func (h *hasher) hash(o hashing) error {
 				return err
 			}
 		}
-		h.tree.add(leafHash(head, body), hit)
+		sum := leafHash(head, body)
+		if o.leaf != nil {
+			if err := o.leaf(leaf{f, head, body, sum, h.off}); err != nil {
+				return err
+			}
+		}
+		h.tree.add(sum, hit)
 		if f.kind.advances() {
 			h.last = f.sequence
 		}

@@ -67,6 +67,16 @@ func (m *merkle) add(leaf Hash, wanted bool) {
 	m.n++
 }
 
+// addTree appends a whole subtree of 2^level leaves, of which m.n must be a multiple.
+func (m *merkle) addTree(level int, h Hash) {
+	i := level
+	for ; m.n>>i&1 == 1; i++ {
+		h = nodeHash(m.stack[i], h)
+	}
+	m.stack[i] = h
+	m.n += 1 << level
+}
+
 // join puts the subtree of level i to the left of h.
 func (m *merkle) join(i int, h Hash, wanted bool) (Hash, bool) {
 	switch {
