@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/headrace/headrace/audit"
 	"github.com/headrace/headrace/journal"
 )
 
@@ -30,7 +31,7 @@ const exitHelp = `exit codes
   1  failed, the reason is on standard error
   2  the command line was not understood
   3  the journal, or the proof, is damaged or false; repair --dry-run found something to repair
-  4  nothing was found: no journal, or no record that grep's pattern matches
+  4  nothing was found: no journal, or no record that grep, trace or export asks for
   5  a writer has the journal open, and the command needs it for itself
 `
 
@@ -62,6 +63,8 @@ func commands() []command {
 		{"dump", "DIR", "its records, from --from or --since to --until", dumpCommand},
 		{"tail", "DIR", "the last records, and with -f what comes", tailCommand},
 		{"grep", "PATTERN DIR", "records whose JSON or raw body matches a regular expression", grepCommand},
+		{"trace", "DIR", "what caused what in the conversation --correlation, or that of --event", traceCommand},
+		{"export", "DIR", "events as JSON lines or CSV, with --proof provable; --check FILE checks", exportCommand},
 		{"verify", "DIR", "check everything; --key and --anchor for the chain", verifyCommand},
 		{"repair", "DIR", "show what a repair would do; with --apply do it", repairCommand},
 		{"backup", "DIR COPY", "copy, hot, to the durable sequence; again: what is new", backupCommand},
@@ -169,7 +172,7 @@ func exitCode(err error, s streams, where string) int {
 	case errors.As(err, &damaged), errors.Is(err, journal.ErrProof), errors.Is(err, journal.ErrSignature), errors.Is(err, journal.ErrChain),
 		errors.Is(err, journal.ErrRepair), errors.Is(err, journal.ErrDirectory), errors.Is(err, errCut):
 		return exitDamaged
-	case errors.Is(err, journal.ErrNotFound):
+	case errors.Is(err, journal.ErrNotFound), errors.Is(err, audit.ErrNotFound):
 		return exitNotFound
 	case errors.Is(err, journal.ErrLocked):
 		return exitBusy
