@@ -50,10 +50,11 @@ type Options struct {
 	TouchAheadBytes int64
 
 	// RecycleSegments is how many sealed segments stay mapped so that Trim can make them the next
-	// ones to be written to; in [0, 65,536], default 0: all are removed. Their pages are in memory
-	// and in the mapping, so that the writer, and who prepares for it, meets none for the first
-	// time. It takes address space, and page tables of 1/512 of it, and is of most use if it covers
-	// what retention keeps and two more. BackendMmap only.
+	// ones to be written to, those included that wait for it; in [0, 65,536], default 0: all are
+	// removed. Their pages are in memory and in the mapping, so that the writer, and who prepares for
+	// it, meets none for the first time. It takes address space, page tables of 1/512 of it, and the
+	// disk space of what waits, and is of most use if it covers what retention keeps and what a Trim
+	// gives up at once, some four more. BackendMmap only.
 	RecycleSegments int
 
 	// VerifyAll makes Open check every record of every segment. By default it checks the

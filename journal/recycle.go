@@ -20,14 +20,15 @@ import (
 // new salt, and the control page's checksums take the new segment id; besides it is zeroed, so that
 // what lies behind a crash's tail is zeros as in a fresh file.
 
-// maxPool is how many recycled segments wait to be written to. More are removed.
-const maxPool = 2
+// So that no fresh one is ever needed in steady state, none of those in circulation may be dropped when
+// a Trim gives up several at once, and a fresh one is made a moment later: those that hold records and
+// those that wait to be written to share one bound, Options.RecycleSegments.
 
 // retire keeps a segment, sealed and synced, mapped for recycling; false if it may be released.
 func (j *Journal) retire(s *segment) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.w.buffered || s.hdr.size != j.o.SegmentBytes || len(j.retired) >= j.o.RecycleSegments {
+	if j.w.buffered || s.hdr.size != j.o.SegmentBytes || len(j.retired)+j.ahead.waiting() >= j.o.RecycleSegments {
 		return false
 	}
 	if j.retired == nil {
@@ -47,7 +48,7 @@ func (j *Journal) recycle(p *found) (ok bool, err error) {
 	if s == nil {
 		return false, nil
 	}
-	if p.archive != nil || !j.ahead.wantsMore() { // of an archive the retired one is not the file
+	if p.archive != nil { // the retired one is not the file
 		return false, s.release()
 	}
 	unlock, err := s.f.tryLock()
@@ -96,11 +97,11 @@ func (s *segment) renew(end int64, id uint64) error {
 	return nil
 }
 
-// wantsMore tells whether another recycled segment is of use.
-func (a *ahead) wantsMore() bool {
+// waiting is how many recycled segments wait to be written to.
+func (a *ahead) waiting() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return !a.stopped && len(a.recycled) < maxPool
+	return len(a.recycled)
 }
 
 // pool hands over a recycled segment.

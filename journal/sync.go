@@ -95,17 +95,14 @@ func (j *Journal) poisoned() bool { return j.failed.Load() }
 // sealedMost is how many segments may be mapped and not synced in mode None.
 const sealedMost = 4
 
-// syncSealed syncs sealed segments in mode None once there are too many of them: somebody has to
-// let go of their mappings, and retention takes nothing that is not durable. The active segment
-// stays as it is.
+// syncSealed syncs sealed segments in mode None, the oldest first, while there are too many of them:
+// somebody has to let go of their mappings, and retention takes nothing that is not durable. Not all
+// at once, so that Trim, and with it recycling, gets one for each that fills up.
 func (j *Journal) syncSealed() {
 	j.mu.Lock()
 	segs := j.live
 	j.mu.Unlock()
-	if len(segs) <= sealedMost {
-		return
-	}
-	for _, s := range segs[:len(segs)-1] {
+	for _, s := range segs[:max(0, len(segs)-sealedMost)] {
 		if err := j.syncSegment(s, true); err != nil {
 			j.poison(s.name, err)
 			return

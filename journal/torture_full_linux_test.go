@@ -69,10 +69,15 @@ func (f *fuller) mounted(options string, run func(dir string)) {
 			_ = unix.Unmount(dir, unix.MNT_DETACH)
 			return
 		}
-		// A child of another test has our descriptors until its exec: wait for that.
-		syscall.ForkLock.Lock()
-		err := unix.Unmount(dir, 0)
-		syscall.ForkLock.Unlock()
+		// A child of another test has our descriptors until its exec: wait for that. The kernel may let
+		// go of a file, or a page of it, a moment after its last descriptor is closed; what we left open
+		// stays open.
+		err := error(unix.EBUSY)
+		for pause := newPoll(); err == unix.EBUSY && pause.d < pollMax; _ = pause.wait(f.t.Context()) {
+			syscall.ForkLock.Lock()
+			err = unix.Unmount(dir, 0)
+			syscall.ForkLock.Unlock()
+		}
 		f.check(err, "unmount: a file or a mapping was left open")
 		f.check(os.Remove(dir), "remove")
 	}()
