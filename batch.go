@@ -53,7 +53,7 @@ func (p *Producer) publishAll(ctx context.Context, messages []Message, try bool)
 // admitNow is admit for a caller that does not wait.
 func (p *Producer) admitNow() error {
 	e := p.engine
-	if e.feedback.Bytes() > e.options.FeedbackBytes/feedbackShare || e.overflow.Bytes() >= e.options.OverflowBytes {
+	if e.feedback.Bytes() > e.options.FeedbackBytes/feedbackShare || e.crowd.Full() || e.overflow.Bytes() >= e.options.OverflowBytes {
 		if err := e.refusing(); err != nil {
 			return err
 		}

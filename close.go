@@ -45,10 +45,17 @@ func (e *Engine) close(ctx context.Context) error {
 	e.mu.Lock()
 	e.closing.Store(true) // no follower begins after this
 	e.mu.Unlock()
-	err := e.drain(ctx)
+	e.crowd.Stop()
+	err := e.stopEffects(ctx)
+	if err == nil {
+		err = e.drain(ctx)
+	}
 	complete := err == nil
 	if err == nil {
 		err = e.ring.Close(ctx)
+	}
+	if err == nil {
+		err = e.haltedOrNil() // an effect may have halted it while nobody was in the ring
 	}
 	if err == nil {
 		err = e.journal.Sync() // followers may read all of it before they end
@@ -64,7 +71,7 @@ func (e *Engine) close(ctx context.Context) error {
 	e.cancel()
 	<-e.fed
 	<-e.ticked
-	if err := e.awaitStop(); err != nil {
+	if err := errors.Join(e.awaitStop(), e.awaitEffects()); err != nil {
 		return errors.Join(append(errs, err)...) // the journal may be in use: it stays open
 	}
 	if err := e.awaitFollowers(ctx); err != nil {
@@ -155,6 +162,9 @@ func (e *Engine) markProgress() error {
 	now := e.now()
 	var ids []uint64
 	for _, p := range e.topology.reacting() {
+		if p.effect != nil {
+			continue // the log itself tells which causes have no answer
+		}
 		for _, id := range p.lane.HandlerIDs() {
 			ids = append(ids, event.HandlerID(id))
 		}

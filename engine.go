@@ -34,7 +34,9 @@ type Engine struct {
 	dedup    *handlers.Dedup
 	replies  *handlers.Replies
 	timers   *handlers.Timers
-	clock    Clock // nil = the system's, without a detour
+	effects  []*handlers.Effect
+	crowd    *handlers.Crowd // producers that wait for effects
+	clock    Clock           // nil = the system's, without a detour
 	log      *slog.Logger
 
 	journaler *ring.Consumer
@@ -86,6 +88,8 @@ func Open(dir string, t *Topology, o Options) (*Engine, error) {
 		dir: dir, options: o, topology: t, journal: j, log: o.Logger,
 		dedup:     handlers.NewDedup(o.DedupWindow),
 		replies:   handlers.NewReplies(),
+		effects:   t.effects(),
+		crowd:     handlers.NewCrowd(),
 		waits:     map[string]*ring.Consumer{},
 		producers: map[string]*Producer{},
 		following: map[string]bool{},
@@ -151,6 +155,7 @@ func (e *Engine) start() error {
 			e.ring.Halt()
 		}
 	}()
+	e.startEffects()
 	e.log.Info("headrace: open", "last_sequence", e.journal.Written(), "events", h.events, "took", time.Since(began))
 	return nil
 }
@@ -178,6 +183,9 @@ func (e *Engine) recover() (*history, error) {
 		return nil, err
 	}
 	if err := errors.Join(h.scan(r), r.Close()); err != nil {
+		return nil, err
+	}
+	if err := h.checkEffects(e.topology); err != nil {
 		return nil, err
 	}
 	if err := h.introduce(e.journal, e.topology); err != nil {
@@ -290,6 +298,7 @@ func (e *Engine) fail(err error) {
 		return
 	}
 	e.cancel()
+	e.crowd.Stop()
 	e.log.Error("headrace: halted", "error", err)
 	if e.options.OnError != nil {
 		go e.options.OnError(err)

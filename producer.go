@@ -233,6 +233,14 @@ func (p *Producer) admit(ctx context.Context) error {
 			return e.stopped(ctx, err)
 		}
 	}
+	if e.crowd.Full() && p != e.ticker && !handlers.InEffect(ctx) { // what the engine itself publishes lets causes go on
+		if handlers.OnLane(e.lanes) {
+			return ErrWouldDeadlock
+		}
+		if err := e.crowd.Wait(ctx); err != nil {
+			return e.stopped(ctx, err)
+		}
+	}
 	if e.overflow.Bytes() >= e.options.OverflowBytes {
 		if err := e.overflow.Wait(ctx, e.passedBy); err != nil {
 			return e.stopped(ctx, err)

@@ -17,19 +17,20 @@ import (
 // It is needed first because a handler's answers stand behind their causes: only at the end of the log is
 // it known which of them it holds.
 type history struct {
-	catalog    *event.Catalog
-	handlers   map[string]int64                      // handler id: answers causes after this sequence
-	watermarks map[uint64]int64                      // event.HandlerID: no answer to a cause up to here is missing in the log
-	outcomes   map[uint64]map[int64]handlers.Outcome // of failures, by handler and the cause that they answer
-	dedup      *handlers.Dedup                       // nil: not wanted
-	begun      bool                                  // a record was seen
-	acceptLost bool                                  // lost records count as voids
-	lost       int64                                 // how many there are
-	firstLost  int64
-	last       int64        // highest sequence
-	lastTime   int64        // time of its record
-	events     int64        // records that carry an event
-	now        func() int64 // the engine's clock
+	catalog     *event.Catalog
+	handlers    map[string]int64                      // handler id: answers causes after this sequence
+	effectTypes map[string]string                     // effect: name of the type that it is for
+	watermarks  map[uint64]int64                      // event.HandlerID: no answer to a cause up to here is missing in the log
+	outcomes    map[uint64]map[int64]handlers.Outcome // of failures, by handler and the cause that they answer
+	dedup       *handlers.Dedup                       // nil: not wanted
+	begun       bool                                  // a record was seen
+	acceptLost  bool                                  // lost records count as voids
+	lost        int64                                 // how many there are
+	firstLost   int64
+	last        int64        // highest sequence
+	lastTime    int64        // time of its record
+	events      int64        // records that carry an event
+	now         func() int64 // the engine's clock
 }
 
 func newHistory(dedup *handlers.Dedup) (*history, error) {
@@ -37,7 +38,7 @@ func newHistory(dedup *handlers.Dedup) (*history, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &history{catalog: c, handlers: map[string]int64{}, watermarks: map[uint64]int64{}, outcomes: map[uint64]map[int64]handlers.Outcome{}, dedup: dedup}, nil
+	return &history{catalog: c, handlers: map[string]int64{}, effectTypes: map[string]string{}, watermarks: map[uint64]int64{}, outcomes: map[uint64]map[int64]handlers.Outcome{}, dedup: dedup}, nil
 }
 
 // learn takes one record in.
@@ -79,6 +80,9 @@ func (h *history) learn(rec journal.Record) error {
 			return err
 		}
 		h.handlers[a.Handler] = a.From
+		if a.Effect != "" {
+			h.effectTypes[a.Handler] = a.Effect
+		}
 		return nil
 	case progressID:
 		var p progress
@@ -124,7 +128,10 @@ func (h *history) marks(t *Topology) map[string]int64 {
 	marks := map[string]int64{}
 	for _, p := range t.reacting() {
 		for _, id := range p.lane.HandlerIDs() {
-			marks[id] = max(h.handlers[id], h.watermarks[event.HandlerID(id)])
+			marks[id] = h.handlers[id]
+			if p.effect == nil { // its answers do not stand in the order of their causes
+				marks[id] = max(marks[id], h.watermarks[event.HandlerID(id)])
+			}
 		}
 	}
 	return marks
@@ -162,7 +169,13 @@ func (h *history) introduce(j *journal.Journal, t *Topology) error {
 				from = 0
 			}
 			h.handlers[id] = from
-			if err := add(handlerAddedID, handlerAdded{Handler: id, From: from}); err != nil {
+			added := handlerAdded{Handler: id, From: from}
+			if p.effect != nil {
+				if codec, ok := t.registry.ByGoType(p.effect.CauseType()); ok {
+					added.Effect = codec.Name()
+				}
+			}
+			if err := add(handlerAddedID, added); err != nil {
 				return err
 			}
 		}
@@ -316,6 +329,9 @@ func Replay(dir string, t *Topology, o ReplayOptions) (Replayed, error) {
 	for _, p := range t.lanes {
 		for _, id := range p.lane.HandlerIDs() {
 			marks[id] = math.MaxInt64
+			if from, known := h.handlers[id]; known && p.effect != nil {
+				marks[id] = from
+			}
 		}
 	}
 	err = t.bind(handlers.Binding{Context: context.Background(), Types: handlers.NewTypes(t.registry, h.catalog), Watermarks: marks, Outcomes: h.outcomes})

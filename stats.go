@@ -1,6 +1,7 @@
 package headrace
 
 import (
+	"github.com/headrace/headrace/handlers"
 	"github.com/headrace/headrace/journal"
 	"github.com/headrace/headrace/ring"
 )
@@ -13,6 +14,7 @@ type Stats struct {
 	OverflowBytes int64 // of events larger than a slot
 	Timers        int64 // events that wait for their time
 	Duplicates    int64 // publishes that were answered from the dedup window
+	Effects       []handlers.EffectStats
 }
 
 // Stats reads the engine's figures. It may be called at any time, from any goroutine, and costs the hot
@@ -24,6 +26,9 @@ func (e *Engine) Stats() Stats {
 		FeedbackBytes: e.feedback.Bytes(),
 		OverflowBytes: e.overflow.Bytes(),
 		Duplicates:    e.dedup.Hits(),
+	}
+	for _, x := range e.effects {
+		s.Effects = append(s.Effects, x.Stats())
 	}
 	if e.timers != nil {
 		s.Timers = e.timers.Pending()

@@ -72,6 +72,7 @@ type placed struct {
 	emits     bool
 	options   LaneOptions
 	projector Projector
+	effect    *handlers.Effect
 }
 
 // NewTopology returns a topology for the types of registry, with an empty logic lane.
@@ -117,9 +118,12 @@ func (t *Topology) keepTimers(l *handlers.Lane) {
 // placeTimers puts the timers on the first lane that reacts behind the journal, where ticks have their time.
 func (t *Topology) placeTimers() {
 	for _, p := range t.reacting() {
-		if !p.lane.Empty() && p.options.Behind != Published {
+		if !p.lane.Empty() && p.options.Behind != Published && p.effect == nil {
 			t.keepTimers(p.lane)
 		}
+	}
+	if len(t.effects()) > 0 {
+		t.keepTimers(t.logic) // for their retries
 	}
 }
 

@@ -33,8 +33,8 @@
 // What a handler emits is in the log too, so it is not emitted again at replay. Each handler has a
 // stable id and a watermark: the last event whose answer the log holds. At or below it, Emit does
 // nothing, whatever the code computes today; above it, what a crash kept from the log is emitted with
-// the same ids. So inside the log a handler's answer to an event stands exactly once. Effects
-// outside the log happen at least once: give the other side Context.Event().ID() as an idempotency key.
+// the same ids. So inside the log a handler's answer to an event stands exactly once. What happens
+// outside the log happens at least once: see Effect, which has an idempotency key for it.
 //
 // # Decisions
 //
@@ -85,6 +85,14 @@
 // state is. The engine's clock publishes a Tick when something is due, and the answer to it is what
 // fires. So a timer fires once however often the process dies, replay fires it at the same place, and
 // tests move a clock of their own (package headracetest).
+//
+// # Effects
+//
+// What calls the world outside stands beside the lanes: an Effect runs on workers, and what it reports is its
+// answer in the log.
+//
+//	charge := handlers.NewEffect("charge", func(c *handlers.EffectContext, cmd ChargeCard) error { … }, handlers.EffectOptions{…})
+//	t.Effect(charge, headrace.LaneOptions{Behind: headrace.Durable})
 //
 // # Failure
 //

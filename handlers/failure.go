@@ -63,6 +63,7 @@ const (
 	ReasonPanic   = "panic"
 	ReasonTimeout = "timeout"
 	ReasonDecode  = "decode"
+	ReasonCircuit = "circuit" // of an effect: not called, because its circuit is open
 )
 
 // ErrTimeout reports a handler that took longer than its policy allows.

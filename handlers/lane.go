@@ -35,6 +35,7 @@ type Lane struct {
 	states    []kept
 	outside   *sync.RWMutex // of a lane that keeps states: also its lock
 	faults    []error
+	effect    *Effect // nil: it has handlers
 
 	// set by Bind
 	ctx       context.Context
@@ -134,6 +135,12 @@ func (l *Lane) Bind(b Binding) error {
 		s.prepare()
 	}
 	faults = append(faults, l.bindPolicies(b)...)
+	if l.effect != nil {
+		l.outputs = nil // its calls have their own
+		if err := l.effect.bind(b); err != nil {
+			faults = append(faults, err)
+		}
+	}
 	for _, d := range l.byType {
 		if d != nil {
 			d.arrange()
@@ -156,6 +163,7 @@ func (l *Lane) bindPolicies(b Binding) (faults []error) {
 		policy, has := l.policies[r.id]
 		policy, err := policy.withDefaults()
 		switch {
+		case r.role == roleEffect: // has its own
 		case err != nil:
 			fault(r.id, err)
 		case has && l.outputs == nil:
@@ -247,6 +255,9 @@ func (l *Lane) Replay(rec journal.Record) (err error) {
 func (l *Lane) visible() { l.shown.Store(l.applied) }
 
 func (l *Lane) handle(seq, time int64, typeID uint16, body []byte) error {
+	if l.effect != nil {
+		return l.effect.handle(seq, time, typeID, body)
+	}
 	d := l.dispatcher(typeID)
 	forParking := typeID < FirstUserType && l.parks && (typeID == redeliverID || typeID == discardedID)
 	if d == nil && !forParking {

@@ -137,6 +137,11 @@ type Parked struct {
 // Parked returns what the lane's handlers have parked, by sequence. It may be called from any goroutine.
 func (l *Lane) Parked() []Parked {
 	var all []Parked
+	if l.effect != nil {
+		l.lock.Lock()
+		all = l.effect.parkedCalls()
+		l.lock.Unlock()
+	}
 	for _, r := range l.reactions {
 		if r.parked == nil {
 			continue

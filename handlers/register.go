@@ -16,6 +16,7 @@ const (
 	roleFold               // changes state; runs at every replay
 	roleEvolve             // changes state, as soon as its event is emitted
 	roleDecide             // emits; runs once for each event
+	roleEffect             // calls the world outside, beside the lane
 )
 
 // reaction is one handler. Those that emit have a stable id.
@@ -28,7 +29,9 @@ type reaction struct {
 	watermark int64    // up to here the log holds its answers: emit nothing, decide nothing
 }
 
-func (r *reaction) emits() bool { return r.role == roleOn || r.role == roleDecide }
+func (r *reaction) emits() bool {
+	return r.role == roleOn || r.role == roleDecide || r.role == roleEffect
+}
 
 // On registers fn for events of Go type T under a stable id, 1 to 255 bytes. The id stands in the log
 // with everything that the handler emits: keep it when the code changes. One id may handle several

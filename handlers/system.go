@@ -11,6 +11,8 @@ const (
 	FailedName    = "headrace.event-failed"
 	RedeliverName = "headrace.redeliver"
 	DiscardedName = "headrace.discarded"
+
+	EffectDoneName = "headrace.effect-done"
 )
 
 const (
@@ -20,6 +22,8 @@ const (
 	failedID    uint16 = 7
 	redeliverID uint16 = 8
 	discardedID uint16 = 9
+
+	effectDoneID uint16 = 14
 )
 
 // systemType is one of them, with the id that it has in every log.
@@ -41,6 +45,7 @@ var (
 		{failedID, failedType},
 		{redeliverID, redeliverType},
 		{discardedID, discardedType},
+		{effectDoneID, event.MustRegister[EffectDone](systemRegistry, EffectDoneName, 1)},
 		{rejectedID, event.MustRegister[Rejected](systemRegistry, RejectedName, 1)},
 	}
 )

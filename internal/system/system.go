@@ -39,6 +39,7 @@ type TypeAssigned struct {
 type HandlerAdded struct {
 	Handler string `msgpack:"handler"`
 	From    int64  `msgpack:"from"`
+	Effect  string `msgpack:"effect,omitempty"` // of an effect: the name of the type that it is for
 }
 
 // Progress says at a clean close that the log holds all answers of these handlers to causes up to
