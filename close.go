@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/headrace/headrace/event"
 	"github.com/headrace/headrace/handlers"
 	"github.com/headrace/headrace/journal"
 )
@@ -166,7 +165,7 @@ func (e *Engine) markProgress() error {
 			continue // the log itself tells which causes have no answer
 		}
 		for _, id := range p.lane.HandlerIDs() {
-			ids = append(ids, event.HandlerID(id))
+			ids = append(ids, e.names.hash(id))
 		}
 	}
 	last := e.journal.Written()

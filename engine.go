@@ -37,6 +37,8 @@ type Engine struct {
 	effects  []*handlers.Effect
 	crowd    *handlers.Crowd // producers that wait for effects
 	clock    Clock           // nil = the system's, without a detour
+	names    handlerNames
+	missing  []string // handlers that the log knows, and that are neither there nor retired
 	log      *slog.Logger
 
 	journaler *ring.Consumer
@@ -71,7 +73,7 @@ type Engine struct {
 //
 // Errors: journal.ErrLocked if another engine has dir; *journal.CorruptionError if the log is damaged
 // where it was acknowledged, in which case no acknowledged record was touched;
-// *handlers.HandlerError if a handler fails on the past; faults of o and t, joined. After an error
+// *SchemaError if a type does not fit the log; ErrHandlerID; *handlers.HandlerError if a handler fails on the past; faults of o and t, joined. After an error
 // nothing stays open.
 //
 // t belongs to the engine from then on.
@@ -117,9 +119,13 @@ func (e *Engine) start() error {
 	if err != nil {
 		return err
 	}
+	e.names, e.missing = h.names, h.missing
+	if len(h.missing) > 0 {
+		e.log.Warn("headrace: handlers that the log knows are not there; they owe their answers until they come back or are retired", "handlers", h.missing)
+	}
 	err = e.topology.bind(handlers.Binding{
 		Context: e.ctx, Types: e.types, Watermarks: h.marks(e.topology), Timers: e.timers != nil,
-		Outcomes: h.outcomes, Clock: e.options.Clock,
+		Outcomes: h.outcomes, Clock: e.options.Clock, Formerly: h.names.former,
 		Limits: handlers.Limits{
 			EventBytes:  e.maxBody(),
 			BatchEvents: e.maxBatchEvents(),
@@ -177,15 +183,12 @@ func (e *Engine) recover() (*history, error) {
 		return nil, err
 	}
 	e.timers = e.topology.timers
-	h.last, h.now, h.acceptLost = e.journal.Written(), e.now, e.options.AcceptLost
+	h.last, h.now, h.acceptLost, h.acceptSchema = e.journal.Written(), e.now, e.options.AcceptLost, e.options.AcceptSchema
 	r, err := e.journal.NewReader(0, journal.ReaderOptions{Internal: true})
 	if err != nil {
 		return nil, err
 	}
 	if err := errors.Join(h.scan(r), r.Close()); err != nil {
-		return nil, err
-	}
-	if err := h.checkEffects(e.topology); err != nil {
 		return nil, err
 	}
 	if err := h.introduce(e.journal, e.topology); err != nil {

@@ -42,6 +42,10 @@ var (
 	// ErrTopology reports a topology that was used before, or that contradicts itself.
 	ErrTopology = errors.New("headrace: unusable topology")
 
+	// ErrHandlerID reports a handler with an id that the log knows as that of one which was renamed or
+	// retired, and a rename to an id that another handler has.
+	ErrHandlerID = errors.New("headrace: handler id is taken in this log")
+
 	// ErrProducerName reports a producer name that is empty, longer than 255 bytes, or no UTF-8.
 	ErrProducerName = errors.New("headrace: producer name must have 1 to 255 bytes of UTF-8")
 

@@ -432,7 +432,9 @@ func TestFailure_Undecodable_RedrivenThroughTheUpcaster(t *testing.T) {
 
 	top, seen := build(2, false)
 	top.ReactFromStart("reader")
-	e, err = headrace.Open(dir, top, small())
+	o := small()
+	o.AcceptSchema = true // there is no upcaster yet
+	e, err = headrace.Open(dir, top, o)
 	require.NoError(t, err)
 	publish(t, producer(t, e, "web"), note{"new"})
 	settleLogic(t, e)

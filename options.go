@@ -37,6 +37,10 @@ type Options struct {
 	// one of the same handler, and ids that were lost no longer count as duplicates.
 	AcceptLost bool
 
+	// AcceptSchema opens a log with a type that does not fit its events, which is otherwise a *SchemaError.
+	// The log then describes the type as it is now.
+	AcceptSchema bool
+
 	// DedupWindow is how many of the last events with a publisher's own id are remembered, to
 	// answer a repeat instead of publishing it: [1, 1<<24]. Default 65,536; about 64 bytes each.
 	DedupWindow int

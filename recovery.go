@@ -17,20 +17,24 @@ import (
 // It is needed first because a handler's answers stand behind their causes: only at the end of the log is
 // it known which of them it holds.
 type history struct {
-	catalog     *event.Catalog
-	handlers    map[string]int64                      // handler id: answers causes after this sequence
-	effectTypes map[string]string                     // effect: name of the type that it is for
-	watermarks  map[uint64]int64                      // event.HandlerID: no answer to a cause up to here is missing in the log
-	outcomes    map[uint64]map[int64]handlers.Outcome // of failures, by handler and the cause that they answer
-	dedup       *handlers.Dedup                       // nil: not wanted
-	begun       bool                                  // a record was seen
-	acceptLost  bool                                  // lost records count as voids
-	lost        int64                                 // how many there are
-	firstLost   int64
-	last        int64        // highest sequence
-	lastTime    int64        // time of its record
-	events      int64        // records that carry an event
-	now         func() int64 // the engine's clock
+	catalog      *event.Catalog
+	handlers     map[string]int64                      // handler id: answers causes after this sequence
+	effectTypes  map[string]string                     // effect: name of the type that it is for
+	names        handlerNames                          // what became of the ids of handlers
+	missing      []string                              // handlers that are neither there nor retired
+	schema       map[string]typeDescribed              // by name of a type: its last description
+	watermarks   map[uint64]int64                      // event.HandlerID: no answer to a cause up to here is missing in the log
+	outcomes     map[uint64]map[int64]handlers.Outcome // of failures, by handler and the cause that they answer
+	dedup        *handlers.Dedup                       // nil: not wanted
+	begun        bool                                  // a record was seen
+	acceptLost   bool                                  // lost records count as voids
+	acceptSchema bool                                  // types need not fit
+	lost         int64                                 // how many there are
+	firstLost    int64
+	last         int64        // highest sequence
+	lastTime     int64        // time of its record
+	events       int64        // records that carry an event
+	now          func() int64 // the engine's clock
 }
 
 func newHistory(dedup *handlers.Dedup) (*history, error) {
@@ -38,7 +42,7 @@ func newHistory(dedup *handlers.Dedup) (*history, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &history{catalog: c, handlers: map[string]int64{}, effectTypes: map[string]string{}, watermarks: map[uint64]int64{}, outcomes: map[uint64]map[int64]handlers.Outcome{}, dedup: dedup}, nil
+	return &history{catalog: c, handlers: map[string]int64{}, effectTypes: map[string]string{}, names: newHandlerNames(), schema: map[string]typeDescribed{}, watermarks: map[uint64]int64{}, outcomes: map[uint64]map[int64]handlers.Outcome{}, dedup: dedup}, nil
 }
 
 // learn takes one record in.
@@ -84,6 +88,8 @@ func (h *history) learn(rec journal.Record) error {
 			h.effectTypes[a.Handler] = a.Effect
 		}
 		return nil
+	case handlerRenamedID, handlerRetiredID, typeDescribedID:
+		return h.evolve(rec, v)
 	case progressID:
 		var p progress
 		if err := decodeSystem(rec.Sequence, v, &p); err != nil {
@@ -130,7 +136,7 @@ func (h *history) marks(t *Topology) map[string]int64 {
 		for _, id := range p.lane.HandlerIDs() {
 			marks[id] = h.handlers[id]
 			if p.effect == nil { // its answers do not stand in the order of their causes
-				marks[id] = max(marks[id], h.watermarks[event.HandlerID(id)])
+				marks[id] = max(marks[id], h.watermarks[h.names.hash(id)])
 			}
 		}
 	}
@@ -152,6 +158,26 @@ func (h *history) introduce(j *journal.Journal, t *Topology) error {
 			err = add(typeAssignedID, typeAssigned{ID: id, Name: c.Name()})
 		}
 		if err != nil {
+			return err
+		}
+	}
+	descriptions, err := h.describe(t.registry, h.acceptSchema)
+	if err != nil {
+		return err
+	}
+	changes, err := h.settleNames(t)
+	if err == nil {
+		err = h.checkEffects(t)
+	}
+	if err != nil {
+		return err
+	}
+	for _, c := range changes {
+		id := handlerRetiredID
+		if _, renamed := c.(handlerRenamed); renamed {
+			id = handlerRenamedID
+		}
+		if err := add(id, c); err != nil {
 			return err
 		}
 	}
@@ -186,6 +212,15 @@ func (h *history) introduce(j *journal.Journal, t *Topology) error {
 			return err
 		}
 		h.last, h.lastTime = seq, now
+	}
+	for _, d := range descriptions {
+		e, err := describedEntry(d, now, j.MaxBodyBytes())
+		if err != nil {
+			return err
+		}
+		if _, err := j.Append(e); err != nil {
+			return err
+		}
 	}
 	h.events += int64(len(entries))
 	return nil
@@ -285,6 +320,8 @@ type ReplayOptions struct {
 	Until int64
 	// AcceptLost goes on where a repair of the journal left lost records, as if they were voids.
 	AcceptLost bool
+	// AcceptSchema goes on where a type does not fit the log: see SchemaError.
+	AcceptSchema bool
 }
 
 // Replayed is what Replay found.
@@ -310,7 +347,7 @@ func Replay(dir string, t *Topology, o ReplayOptions) (Replayed, error) {
 		return none, err
 	}
 	h.acceptLost = o.AcceptLost
-	r, err := journal.OpenReader(dir, 0, journal.ReaderOptions{Until: o.Until})
+	r, err := journal.OpenReader(dir, 0, journal.ReaderOptions{Until: o.Until, Internal: true})
 	if err != nil {
 		return none, err
 	}
@@ -324,6 +361,12 @@ func Replay(dir string, t *Topology, o ReplayOptions) (Replayed, error) {
 			return none, err
 		}
 	}
+	if _, err := h.settleNames(t); err != nil {
+		return none, err
+	}
+	if _, err := h.describe(t.registry, o.AcceptSchema); err != nil {
+		return none, err
+	}
 	result := Replayed{LastSequence: h.last, DurableSequence: durable, Events: h.events}
 	marks := map[string]int64{}
 	for _, p := range t.lanes {
@@ -334,7 +377,7 @@ func Replay(dir string, t *Topology, o ReplayOptions) (Replayed, error) {
 			}
 		}
 	}
-	err = t.bind(handlers.Binding{Context: context.Background(), Types: handlers.NewTypes(t.registry, h.catalog), Watermarks: marks, Outcomes: h.outcomes})
+	err = t.bind(handlers.Binding{Context: context.Background(), Types: handlers.NewTypes(t.registry, h.catalog), Watermarks: marks, Outcomes: h.outcomes, Formerly: h.names.former})
 	if err != nil {
 		return none, err
 	}

@@ -16,6 +16,10 @@ const (
 	handlerAddedID = system.HandlerAddedID
 	progressID     = system.ProgressID
 
+	handlerRenamedID = system.HandlerRenamedID
+	handlerRetiredID = system.HandlerRetiredID
+	typeDescribedID  = system.TypeDescribedID
+
 	systemProducer = system.Producer
 )
 
@@ -23,6 +27,10 @@ type (
 	typeAssigned = system.TypeAssigned
 	handlerAdded = system.HandlerAdded
 	progress     = system.Progress
+
+	handlerRenamed = system.HandlerRenamed
+	handlerRetired = system.HandlerRetired
+	typeDescribed  = system.TypeDescribed
 )
 
 func newCatalog() (*event.Catalog, error) {

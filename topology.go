@@ -60,6 +60,8 @@ type Topology struct {
 	logic     *handlers.Lane
 	lanes     []placed
 	fromStart map[string]bool
+	renames   []handlerRenamed
+	retires   []string
 	byMany    map[string]bool  // command types
 	timers    *handlers.Timers // nil = none
 	timersOn  *handlers.Lane   // the lane that keeps them
@@ -175,6 +177,7 @@ func (t *Topology) use(slots int) error {
 	if slots > 0 {
 		faults = append(faults, t.checkCommands()...)
 	}
+	faults = append(faults, t.checkNames(ids)...)
 	for id := range t.fromStart {
 		if !ids[id] {
 			faults = append(faults, fmt.Errorf("%w: ReactFromStart(%q): no such handler", ErrTopology, id))

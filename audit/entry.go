@@ -91,7 +91,8 @@ func envelope(rec journal.Record, v event.View, name string) Entry {
 	e.ID, e.Key, e.StreamVersion, e.Producer = v.ID().String(), v.Key(), v.StreamVersion(), v.Producer()
 	if o, ok := v.Origin(); ok {
 		e.Cause, e.Ordinal, e.Outputs, e.Depth = o.Cause, o.Ordinal, o.Outputs, o.Depth
-		if e.Handler = e.Producer; event.HandlerID(e.Producer) != o.Handler {
+		// Its id as it was then. Who was renamed keeps the number of its first id.
+		if e.Handler = e.Producer; e.Handler == "" {
 			e.Handler = fmt.Sprintf("%016x", o.Handler)
 		}
 	}

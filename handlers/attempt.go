@@ -187,7 +187,7 @@ func (l *Lane) parkingEvent(c *Context) error {
 		return c.failure(err)
 	}
 	for _, r := range l.reactions {
-		if r.id != v.Handler || r.parking == nil {
+		if !r.named(v.Handler) || r.parking == nil {
 			continue
 		}
 		switch answered := c.answered(r); {

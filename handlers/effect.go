@@ -181,8 +181,12 @@ func (e *Effect) bind(b Binding) error {
 		return fmt.Errorf("handlers: effect %q does not stand behind the journal: it would act on events that a crash takes back", e.name)
 	}
 	e.options, e.limits, e.from = o, b.Limits, b.Watermarks[e.name]
+	e.hash = e.reaction().hash // of its first name, which Bind has found
 	return nil
 }
+
+// reaction is the effect as a handler of its lane.
+func (e *Effect) reaction() *reaction { return e.lane.reactions[0] }
 
 // CauseType returns the Go type of the events that the effect is called for.
 func (e *Effect) CauseType() reflect.Type { return e.lane.registers[0].goType }

@@ -145,7 +145,7 @@ func (e *Effect) parkingEvent(seq int64, typeID uint16, v event.View) error {
 		err = discardedType.DecodeView(v, &x)
 		r = Redeliver(x)
 	}
-	if err != nil || r.Handler != e.name {
+	if err != nil || !e.reaction().named(r.Handler) {
 		return err
 	}
 	g := e.log.value

@@ -96,6 +96,7 @@ type Binding struct {
 	Outcomes   map[uint64]map[int64]Outcome // by hash of the handler and the cause that they answer
 	Clock      Clock                        // default: the system's is not asked
 	Timers     bool                         // some lane keeps timers: handlers may schedule
+	Formerly   map[string][]string          // by handler id: the ids that it had before, the first one first
 }
 
 // Bind makes the lane ready to run, and reports all faults of its registrations joined: ids, nil
@@ -125,6 +126,9 @@ func (l *Lane) Bind(b Binding) error {
 	}
 	l.settled = math.MaxInt64
 	for _, r := range l.reactions {
+		if r.former = b.Formerly[r.id]; len(r.former) > 0 {
+			r.hash = event.HandlerID(r.former[0])
+		}
 		r.watermark = b.Watermarks[r.id]
 		if r.role == roleDecide {
 			l.decides = append(l.decides, r)

@@ -3,6 +3,7 @@ package handlers
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/headrace/headrace/event"
@@ -23,11 +24,15 @@ const (
 type reaction struct {
 	role      role
 	id        string
-	hash      uint64
+	former    []string // the ids that it had before
+	hash      uint64   // of its first id: what the log knows it by
 	parking   *parking // nil: the lane stops when it fails
 	parked    *parking // the same, for those who look in from outside while the lane is rebuilt
 	watermark int64    // up to here the log holds its answers: emit nothing, decide nothing
 }
+
+// named tells whether id is or was the handler's.
+func (r *reaction) named(id string) bool { return r.id == id || slices.Contains(r.former, id) }
 
 func (r *reaction) emits() bool {
 	return r.role == roleOn || r.role == roleDecide || r.role == roleEffect

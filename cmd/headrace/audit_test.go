@@ -11,7 +11,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	headracelib "github.com/headrace/headrace"
 	"github.com/headrace/headrace/event"
+	"github.com/headrace/headrace/event/schema"
 	"github.com/headrace/headrace/journal"
 )
 
@@ -90,4 +92,25 @@ func TestExport_Check(t *testing.T) {
 	code, _, errs := headrace("export", "--check", file, "--anchor", root.String(), "-")
 	require.Equal(t, exitDamaged, code)
 	require.Contains(t, errs, "line 2")
+}
+
+func TestSchema(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "log")
+	types := event.NewRegistry()
+	event.MustRegister[placed](types, "order.placed", 3)
+	eng, err := headracelib.Open(dir, headracelib.NewTopology(types), headracelib.Options{})
+	require.NoError(t, err)
+	require.NoError(t, eng.Close(t.Context()))
+	dump, err := schema.Of(types).AppendJSON(nil)
+	require.NoError(t, err)
+	// The dump that a build is checked against can be had from the log of what runs.
+	require.Equal(t, string(dump), ok(t, "schema", dir))
+	require.Contains(t, ok(t, "schema", "--json-schema", dir), `"$defs"`)
+	require.EqualValues(t, 3, lines(t, ok(t, "schema", "--history", dir))[0]["version"])
+	code, _, _ := headrace("schema", "--history", "--json-schema", dir)
+	require.Equal(t, exitUsage, code)
+	none, _ := conversation(t)
+	code, out, _ := headrace("schema", none)
+	require.Equal(t, exitNotFound, code)
+	require.Empty(t, out)
 }

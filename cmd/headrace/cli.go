@@ -31,7 +31,7 @@ const exitHelp = `exit codes
   1  failed, the reason is on standard error
   2  the command line was not understood
   3  the journal, or the proof, is damaged or false; repair --dry-run found something to repair
-  4  nothing was found: no journal, or no record that grep, trace or export asks for
+  4  nothing was found: no journal, or no record that grep, trace, export or schema asks for
   5  a writer has the journal open, and the command needs it for itself
 `
 
@@ -65,6 +65,7 @@ func commands() []command {
 		{"grep", "PATTERN DIR", "records whose JSON or raw body matches a regular expression", grepCommand},
 		{"trace", "DIR", "what caused what in the conversation --correlation, or that of --event", traceCommand},
 		{"export", "DIR", "events as JSON lines or CSV, with --proof provable; --check FILE checks", exportCommand},
+		{"schema", "DIR", "what the log says of its types, as JSON; --json-schema, --history", schemaCommand},
 		{"verify", "DIR", "check everything; --key and --anchor for the chain", verifyCommand},
 		{"repair", "DIR", "show what a repair would do; with --apply do it", repairCommand},
 		{"backup", "DIR COPY", "copy, hot, to the durable sequence; again: what is new", backupCommand},

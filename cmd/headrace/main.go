@@ -9,6 +9,7 @@
 //	headrace grep    PATTERN DIR     records whose JSON or raw body matches a regular expression
 //	headrace trace   DIR             what caused what in the conversation --correlation, or that of --event
 //	headrace export  DIR             events as JSON lines or CSV, with --proof provable; --check FILE checks
+//	headrace schema  DIR             what the log says of its types, as JSON; --json-schema, --history
 //	headrace verify  DIR             checks everything; --key and --anchor for the chain
 //	headrace repair  DIR             shows what a repair would do; with --apply does it
 //	headrace backup  DIR COPY        hot, to the durable sequence; again: what is new
@@ -23,7 +24,7 @@
 //
 // Exit codes: 0 done, and of verify and repair: nothing is wrong; 1 failed, the reason on standard
 // error; 2 the command line was not understood; 3 the journal, or the proof, is damaged or false,
-// or repair --dry-run found something to repair; 4 nothing was found (grep, trace, export, and where
+// or repair --dry-run found something to repair; 4 nothing was found (grep, trace, export, schema, and where
 // there is no journal); 5 a writer has the journal open, and the command needs it for itself.
 //
 // README.md beside this file shows each of them at work.

@@ -15,6 +15,10 @@ const (
 	TypeAssignedID uint16 = 1 // event
 	HandlerAddedID uint16 = 2 // event
 	ProgressID     uint16 = 3 // checkpoint record: does not advance the sequence
+
+	HandlerRenamedID uint16 = 10 // event
+	HandlerRetiredID uint16 = 11 // event
+	TypeDescribedID  uint16 = 12 // checkpoint record
 )
 
 // Names returns the name of each.
@@ -23,6 +27,10 @@ func Names() map[uint16]string {
 		TypeAssignedID: "headrace.type-assigned",
 		HandlerAddedID: "headrace.handler-added",
 		ProgressID:     "headrace.progress",
+
+		HandlerRenamedID: "headrace.handler-renamed",
+		HandlerRetiredID: "headrace.handler-retired",
+		TypeDescribedID:  "headrace.type-described",
 	}
 }
 
@@ -47,6 +55,29 @@ type HandlerAdded struct {
 type Progress struct {
 	Sequence int64    `msgpack:"sequence"`
 	Handlers []uint64 `msgpack:"handlers"` // event.HandlerID of each
+}
+
+// HandlerRenamed gives a handler another id. It stays the same handler: what it has answered is answered.
+type HandlerRenamed struct {
+	From string `msgpack:"from"`
+	To   string `msgpack:"to"`
+}
+
+// HandlerRetired says that a handler answers nothing any more. Its answers stay.
+type HandlerRetired struct {
+	Handler string `msgpack:"handler"`
+}
+
+// TypeDescribed says what the payloads of a type look like from here on. There is one for each version, and
+// another one when what a version looks like has changed.
+type TypeDescribed struct {
+	Name        string   `msgpack:"name"`
+	Version     uint16   `msgpack:"version"`
+	LiftsFrom   uint16   `msgpack:"lifts_from"`
+	Kind        string   `msgpack:"kind"`
+	OldNames    []string `msgpack:"old_names,omitempty"`
+	Fingerprint string   `msgpack:"fingerprint"`     // in hex, see schema.Fingerprint
+	Shape       []byte   `msgpack:"shape,omitempty"` // JSON of a schema.Shape; none if it would be too large
 }
 
 // Decode decodes the payload of such an event into v.
