@@ -20,6 +20,7 @@ type ahead struct {
 	seg   *segment  // to touch
 	goal  int64     // up to here
 	want  bool      // a spare is wanted
+	waits bool      // the writer waits for it
 	spare *segment
 	// recycled are segments that retention gave up, the oldest first.
 	recycled []spent
@@ -56,7 +57,8 @@ func (a *ahead) take() (*segment, error) {
 	if a.spare == nil {
 		a.j.stats.stalls.Add(1)
 		defer a.j.stats.named[StallSegment].since(time.Now())
-		a.err, a.want = nil, true
+		a.err, a.want, a.waits = nil, true, true
+		defer func() { a.waits = false }()
 		a.poke()
 		for a.spare == nil && a.err == nil && !a.stopped {
 			a.ready.Wait()
@@ -157,8 +159,14 @@ func (a *ahead) fresh() (*segment, error) {
 		a.nextID++
 		s, err = makeSpare(j.st, j.dir, j.o.SegmentBytes, a.nextID, j.o.TouchAheadBytes, !j.w.buffered)
 	}
-	if err == nil {
-		a.nextID++
+	if err != nil {
+		return nil, err
 	}
-	return s, err
+	a.nextID++
+	if j.prewrites() {
+		if err := s.prewrite(s.hdr.size, a.hurried); err != nil {
+			return nil, errors.Join(err, a.drop(s))
+		}
+	}
+	return s, nil
 }

@@ -47,9 +47,12 @@ type Journal struct {
 	_            [120]byte
 
 	wanted      atomic.Int64 // syncs asked for
+	led         atomic.Int64 // syncs done by one who waited
 	syncedBytes atomic.Int64
 	dirtySince  atomic.Int64  // unix nanoseconds; nothing that is not durable was committed before
 	promise     atomic.Bool   // somebody wants the control page to say what is durable
+	pairDue     atomic.Bool   // the control page does not say it
+	syncing     sync.Mutex    // held by who syncs: the syncer, or one who waits; before mu
 	poke        chan struct{} // capacity 1: the syncer has something to look at
 
 	mu sync.Mutex
@@ -238,7 +241,10 @@ func (j *Journal) recover(s *survey) error {
 			return err
 		}
 		nextID++
-		err = active.christen(j.st, j.dir, j.uuid, last+1, j.rand.now(), j.rand.salt(), j.now)
+		err = j.prewriteFirst(active)
+		if err == nil {
+			err = active.christen(j.st, j.dir, j.uuid, last+1, j.rand.now(), j.rand.salt(), j.now)
+		}
 		if err == nil {
 			err = active.f.sync()
 		}
@@ -438,6 +444,8 @@ func (j *Journal) close() error {
 	close(j.stop)
 	j.ahead.stop()
 	j.done.Wait()
+	j.syncing.Lock() // until one who waits and syncs is through
+	j.syncing.Unlock()
 	if errors.Join(errs...) == nil {
 		errs = append(errs, j.settleActive())
 	}

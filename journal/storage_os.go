@@ -157,11 +157,8 @@ func (osStorage) identity(dir string) identity {
 type osFile struct{ *os.File }
 
 func (f osFile) size() (int64, error) {
-	st, err := f.Stat()
-	if err != nil {
-		return 0, err
-	}
-	return st.Size(), nil
+	_, size, err := sysio.Lengths(f.File)
+	return size, err
 }
 
 func (f osFile) links() (uint64, error) { return sysio.Links(f.File) }

@@ -361,7 +361,7 @@ func (j *Journal) Commit() (err error) {
 	// the sequence of the last one, and rest with nothing left to sync.
 	j.written.advance(w.seq)
 	j.writtenBytes.Store(w.stagedBytes)
-	if w.stagedBytes >= j.wakeAt.Load() {
+	if w.stagedBytes >= j.wakeAt.Load() || j.o.Durability.mode == modeBatch && w.seq >= j.durable.next.Load() {
 		j.pokeSyncer()
 	}
 	return nil

@@ -19,6 +19,15 @@ func Unlock(*os.File) error { return ErrUnsupported }
 // Links returns ErrUnsupported.
 func Links(*os.File) (uint64, error) { return 0, ErrUnsupported }
 
+// Lengths asks for the size alone.
+func Lengths(f *os.File) (links uint64, size int64, err error) {
+	st, err := f.Stat()
+	if err != nil {
+		return 0, 0, err
+	}
+	return 0, st.Size(), nil
+}
+
 // Locked returns ErrUnsupported.
 func Locked(*os.File) (bool, error) { return false, ErrUnsupported }
 
