@@ -21,10 +21,12 @@ type app struct {
 	customers *handlers.Projection[shop.Customers]
 	countries *handlers.Projection[shop.Countries]
 	source    *handlers.Projection[shop.Position] // how far the import is
+	shop      *fulfilment                         // nil: orders are taken and not fulfilled
 }
 
-func newApp() *app {
-	reg := newRegistry()
+func newApp() *app { return newAppOf(newRegistry()) }
+
+func newAppOf(reg *event.Registry) *app {
 	a := &app{
 		registry:  reg,
 		topology:  headrace.NewTopology(reg),

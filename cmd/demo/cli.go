@@ -55,14 +55,19 @@ type command struct {
 	run  func(ctx context.Context, args []string, s streams) error
 }
 
-// commands returns all there are. The last is for the demo itself to start.
+// commands returns all there are. The last ones are for the demo itself to start.
 func commands() []command {
 	return []command{
 		{"run", runCommand},
 		{"replay", replayCommand},
 		{"verify", verifyCommand},
 		{"torture", tortureCommand},
+		{"asof", asofCommand},
+		{"trace", traceCommand},
+		{"deadletters", deadlettersCommand},
+		{"redrive", redriveCommand},
 		{childName, childCommand},
+		{outsideName, outsideCommand},
 	}
 }
 
@@ -74,6 +79,13 @@ const usage = `An order shop that survives kill -9, on headrace.
   demo verify --dir D  check every byte of the journal, and the figures against a replay
   demo torture --dir D --cycles N
                        kill a child N times, and look for every event it had acknowledged
+  demo asof --dir D --sequence N
+                       print the figures as they were at a sequence, or at a time
+  demo trace --dir D --order INVOICE@ROW
+                       print what an order led to, each event below its cause
+  demo deadletters --dir D
+                       list what could not be done, and holds up its order
+  demo redrive --dir D try that again, with the bug fixed
 
 run
   --dir D              directory of the journal; made if it is not there
@@ -85,6 +97,11 @@ run
   --rate R             orders a second (default: as fast as it goes)
   --durability M       when the journal syncs: none, interval, group (default) or batch
   --json               print the figures as one JSON object on the last line
+  --shop               fulfil the orders: reserve goods, charge, ship and mail, and undo that where a
+                       step fails; the payment gateway and the mail server are processes of their own
+                       (made up are 2,000 orders, if --orders does not say else)
+  --saga M             who directs that: choreography (default) or orchestration; with --shop
+  --poison N           a bug keeps one order in N from being charged, until redrive; with --shop
 
 replay
   --dir D, --json
@@ -92,6 +109,25 @@ replay
 
 verify
   --dir D, --json
+
+asof
+  --dir D, --json
+  --sequence N         at this sequence, or
+  --time T             at this time, as 2006-01-02T15:04:05.999Z
+
+trace
+  --dir D, --json
+  --order K            the conversation that this order began, or
+  --correlation ID     the one with this id
+
+deadletters
+  --dir D, --json
+  --all                also those that wait for their next attempt
+
+redrive
+  --dir D, --json
+  --handler H          only those of this handler,
+  --sequence N         only this event
 
 torture
   --dir D              directory of the journal and of the acknowledgements

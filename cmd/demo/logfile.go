@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"os"
@@ -31,14 +32,22 @@ func countLog(dir string) (log shop.Log, err error) {
 	return log, errors.Join(err, derr, r.Close())
 }
 
-// storeSummary replaces the stored summary of dir: after a crash it is the old or the new one, whole.
-func storeSummary(dir string, m shop.Summary) (err error) {
-	path := filepath.Join(dir, summaryFile)
+// storeSummary replaces the stored summary of dir.
+func storeSummary(dir string, m shop.Summary) error {
+	var text bytes.Buffer
+	if err := m.WriteJSON(&text); err != nil {
+		return err
+	}
+	return replaceFile(filepath.Join(dir, summaryFile), text.Bytes())
+}
+
+// replaceFile replaces a file: after a crash it is the old or the new one, whole.
+func replaceFile(path string, data []byte) (err error) {
 	f, err := os.OpenFile(path+".tmp", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
-	err = m.WriteJSON(f)
+	_, err = f.Write(data)
 	if err == nil {
 		err = f.Sync()
 	}
@@ -48,7 +57,7 @@ func storeSummary(dir string, m shop.Summary) (err error) {
 	if err := os.Rename(path+".tmp", path); err != nil {
 		return err
 	}
-	d, err := os.Open(dir)
+	d, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,8 @@ const (
 	defaultOrders = 100_000 // made up
 	defaultSeed   = 1
 
+	shopOrders = 2_000 // with --shop: each of them is charged, shipped and told of
+
 	runSegmentBytes = 16 << 20
 	slotBytes       = 1024 // most commands fit
 )
@@ -30,10 +32,14 @@ type runOptions struct {
 	ratePerSecond float64 // 0 = as fast as it goes
 	durability    mode
 	json          bool
+
+	shop   bool // its orders are fulfilled
+	saga   sagaMode
+	poison uint
 }
 
 func parseRun(args []string) (runOptions, error) {
-	o := runOptions{durability: modeGroup, seed: defaultSeed}
+	o := runOptions{durability: modeGroup, seed: defaultSeed, saga: choreography}
 	f := newFlags("run")
 	f.StringVar(&o.input, "input", "", "")
 	f.Int64Var(&o.orders, "orders", 0, "")
@@ -41,6 +47,9 @@ func parseRun(args []string) (runOptions, error) {
 	f.Float64Var(&o.ratePerSecond, "rate", 0, "")
 	f.Var(&o.durability, "durability", "")
 	f.BoolVar(&o.json, "json", false, "")
+	f.BoolVar(&o.shop, "shop", false, "")
+	f.Var(&o.saga, "saga", "")
+	f.UintVar(&o.poison, "poison", 0, "")
 	if err := f.parse(args); err != nil {
 		return o, err
 	}
@@ -52,6 +61,10 @@ func parseRun(args []string) (runOptions, error) {
 		return o, wrong("--input needs a file")
 	case f.set["input"] && f.set["seed"]:
 		return o, wrong("--seed is for orders that are made up, and cannot go with --input")
+	case !o.shop && (f.set["saga"] || f.set["poison"]):
+		return o, wrong("--saga and --poison go with --shop")
+	case o.poison > 1<<31:
+		return o, wrong("--poison %d: want at most %d", o.poison, 1<<31)
 	}
 	if f.set["rate"] {
 		if err := checkRate(o.ratePerSecond); err != nil {
@@ -59,7 +72,9 @@ func parseRun(args []string) (runOptions, error) {
 		}
 	}
 	if o.input == "" && o.orders == 0 {
-		o.orders = defaultOrders
+		if o.orders = defaultOrders; o.shop {
+			o.orders = shopOrders
+		}
 	}
 	return o, nil
 }
@@ -78,6 +93,12 @@ func runCommand(ctx context.Context, args []string, s streams) error {
 		return err
 	}
 	defer closeSource()
+	if o.shop {
+		return runShop(ctx, o, source, s)
+	}
+	if _, has, err := loadSetup(o.dir); err != nil || has {
+		return errors.Join(err, fmt.Errorf("%s: the shop there fulfils its orders; go on with --shop, or use another directory", o.dir))
+	}
 	a := newApp()
 	eng, err := headrace.Open(o.dir, a.topology, engineOptions(o.durability, runSegmentBytes))
 	if err != nil {

@@ -17,17 +17,18 @@ var errVerify = errors.New("verification failed")
 // verdict is what verify finds out, as --json prints it: the figures of the replay, and more.
 type verdict struct {
 	shop.Summary
-	OK         bool   `json:"ok"`
-	Segments   int    `json:"segments"`
-	Answers    int64  `json:"answers"`
-	Unanswered int    `json:"unanswered"` // commands whose answer a kill kept from the log
-	Compared   int64  `json:"compared"`   // last sequence of the stored summary, 0 = there is none
-	Torn       bool   `json:"torn"`
-	Live       bool   `json:"live"`
-	Problem    string `json:"problem,omitempty"`
-	Segment    string `json:"segment,omitempty"`  // of damage,
-	Offset     int64  `json:"offset,omitempty"`   // where in it,
-	Sequence   int64  `json:"sequence,omitempty"` // and the event that should be there
+	OK         bool    `json:"ok"`
+	Segments   int     `json:"segments"`
+	Answers    int64   `json:"answers"`
+	Unanswered int     `json:"unanswered"` // commands whose answer a kill kept from the log
+	Compared   int64   `json:"compared"`   // last sequence of the stored summary, 0 = there is none
+	Torn       bool    `json:"torn"`
+	Live       bool    `json:"live"`
+	Shop       *proven `json:"shop,omitempty"` // of a shop that fulfils its orders
+	Problem    string  `json:"problem,omitempty"`
+	Segment    string  `json:"segment,omitempty"`  // of damage,
+	Offset     int64   `json:"offset,omitempty"`   // where in it,
+	Sequence   int64   `json:"sequence,omitempty"` // and the event that should be there
 }
 
 // verifyCommand checks every byte of a journal, the rules of the shop, and the stored summary.
@@ -82,6 +83,9 @@ func verify(dir string) (verdict, error) {
 			errVerify, report.TornSegment, report.DurableLost)
 	}
 
+	if err := v.fulfilment(dir); err != nil {
+		return v, fmt.Errorf("%w: %w", errVerify, err)
+	}
 	a := newApp()
 	checks := addAudit(a)
 	if v.Summary, err = replay(a, dir, 0); err != nil {
@@ -108,6 +112,21 @@ func verify(dir string) (verdict, error) {
 		}
 	}
 	return v, compare(stored, then)
+}
+
+// fulfilment holds the log of a shop that fulfils its orders to the invariants of that.
+func (v *verdict) fulfilment(dir string) error {
+	how, has, err := loadSetup(dir)
+	if err != nil || !has {
+		return err
+	}
+	p := proof{dir: dir, how: how}
+	if p.samples, err = loadSamples(dir); err != nil {
+		return err
+	}
+	found, err := p.prove()
+	v.Shop = &found
+	return err
 }
 
 // compare reports in what a replay differs from a stored summary of the same sequence.
@@ -145,6 +164,10 @@ func (v verdict) print(s streams) error {
 		text += fmt.Sprintf(", and the replay agrees with the summary of sequence %s; the log goes on behind it.\n", screen.Count(v.Compared))
 	default:
 		text += ", and the replay agrees with the stored summary.\n"
+	}
+	if s := v.Shop; s != nil {
+		text += fmt.Sprintf("  The ten invariants of the fulfilment hold: %s orders, %s charges, %s states seen live.\n",
+			screen.Count(int64(s.Orders)), screen.Count(int64(s.Charges)), screen.Count(int64(s.Samples)))
 	}
 	if v.Torn {
 		text += "  The tail is torn, as a kill leaves it: the next run puts it aside. Nothing acknowledged is in it.\n"

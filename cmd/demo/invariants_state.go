@@ -1,0 +1,153 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/headrace/headrace"
+	"github.com/headrace/headrace/handlers"
+)
+
+// sample is a live state as a child saw it: of the fulfilment when it contained the events up to seq, of the same read model
+// when it was added later, or of the logic lane at rest.
+type sample struct {
+	seq  int64
+	name string
+	hash string
+}
+
+const (
+	sampleWord = "sample"
+	samplesIn  = "samples" // file in the journal's directory, written by the parent
+
+	sampleState = "fulfilment"
+	sampleLate  = "late"
+	sampleLane  = "logic" // at rest: what is decided is in the log
+)
+
+func (s sample) line() string { return fmt.Sprintf("%s %d %s %s\n", sampleWord, s.seq, s.name, s.hash) }
+
+// parseSample reads a line, without its newline; ok is false if it is something else.
+func parseSample(line string) (s sample, ok bool, err error) {
+	part := strings.Split(line, " ")
+	if part[0] != sampleWord {
+		return s, false, nil
+	}
+	if len(part) != 4 {
+		return s, true, fmt.Errorf("not a sample: %q", line)
+	}
+	s.seq, err = strconv.ParseInt(part[1], 10, 64)
+	s.name, s.hash = part[2], part[3]
+	return s, true, err
+}
+
+// loadSamples reads the samples in dir, of which there may be none. A line that is torn does not count.
+func loadSamples(dir string) (all []sample, err error) {
+	f, err := os.Open(filepath.Join(dir, samplesIn))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	for r := bufio.NewReader(f); ; {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			return all, nil // the end
+		}
+		s, ok, err := parseSample(strings.TrimSuffix(line, "\n"))
+		if err != nil || !ok {
+			return nil, fmt.Errorf("%s: %q: %w", samplesIn, line, err)
+		}
+		all = append(all, s)
+	}
+}
+
+// sampleUpTo compares the samples up to seq with the state, which contains the events up to there.
+func (in *inspector) sampleUpTo(seq int64) {
+	hash := "" // of the state now
+	for ; in.next < len(in.proof.samples) && in.proof.samples[in.next].seq <= seq; in.next++ {
+		s := in.proof.samples[in.next]
+		if s.name == sampleLane {
+			continue
+		}
+		if hash == "" {
+			hash = in.state.Hash()
+		}
+		in.found.Samples++
+		if s.hash != hash {
+			in.wrong = append(in.wrong, fmt.Errorf("%w: %s at sequence %d was %s live, and is %s by the log", errAsOf, s.name, s.seq, s.hash, hash))
+		}
+	}
+}
+
+// checkSamples holds the log to errAsOf: every sample, and the last one by a replay that ends there.
+func (in *inspector) checkSamples() error {
+	in.sampleUpTo(1 << 62)
+	if err := firstFew(in.wrong); err != nil {
+		return err
+	}
+	all := in.proof.samples
+	for i := len(all) - 1; i >= 0; i-- {
+		if all[i].name != sampleState {
+			continue
+		}
+		a := newShop(shopOptions{saga: in.proof.how.Saga})
+		if _, err := headrace.Replay(in.proof.dir, a.topology, headrace.ReplayOptions{Until: all[i].seq}); err != nil {
+			return fmt.Errorf("%w: sequence %d: %w", errAsOf, all[i].seq, err)
+		}
+		if got := a.shop.figures().StateHash; got != all[i].hash {
+			return fmt.Errorf("%w: at sequence %d it was %s live, and is %s replayed", errAsOf, all[i].seq, all[i].hash, got)
+		}
+		break
+	}
+	return nil
+}
+
+// laneHash is one hash of all that a lane keeps.
+func laneHash(l *handlers.Lane) (hash string, seq int64, err error) {
+	all, seq, err := l.Hashes()
+	var b strings.Builder
+	for _, h := range all {
+		fmt.Fprintf(&b, "%s=%x;", h.Name, h.SHA256)
+	}
+	return fmt.Sprintf("%08x", checksum([]byte(b.String()))), seq, err
+}
+
+// checkState holds the log to errState. a was replayed, to a state with this hash.
+func (p *proof) checkState(hash string, a *app) error {
+	lane, at, err := laneHash(a.topology.Logic())
+	if err != nil {
+		return err
+	}
+	for i := len(p.samples) - 1; i >= 0; i-- {
+		if s := p.samples[i]; s.name == sampleLane && s.seq == at && s.hash != lane {
+			return fmt.Errorf("%w: the logic lane was %s live at sequence %d, and is %s replayed", errState, s.hash, at, lane)
+		}
+	}
+	before := runtime.GOMAXPROCS(0)
+	defer runtime.GOMAXPROCS(before)
+	for _, n := range []int{1, 4} {
+		runtime.GOMAXPROCS(n)
+		again := newShop(shopOptions{saga: p.how.Saga})
+		if _, err := headrace.Replay(p.dir, again.topology, headrace.ReplayOptions{}); err != nil {
+			return fmt.Errorf("%w: on %d processors: %w", errState, n, err)
+		}
+		got, _, err := laneHash(again.topology.Logic())
+		if err != nil {
+			return err
+		}
+		if now := again.shop.figures().StateHash; now != hash || got != lane {
+			return fmt.Errorf("%w: on %d processors it is %s and %s, else %s and %s", errState, n, now, got, hash, lane)
+		}
+	}
+	return nil
+}
