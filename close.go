@@ -44,6 +44,8 @@ func (e *Engine) close(ctx context.Context) error {
 	e.mu.Lock()
 	e.closing.Store(true) // no follower begins after this
 	e.mu.Unlock()
+	e.stopSnapshots()
+	<-e.snapshots.ended
 	e.crowd.Stop()
 	err := e.stopEffects(ctx)
 	if err == nil {
@@ -75,6 +77,10 @@ func (e *Engine) close(ctx context.Context) error {
 	}
 	if err := e.awaitFollowers(ctx); err != nil {
 		return errors.Join(append(errs, err)...)
+	}
+	e.snapshots.turn <- struct{}{} // one that was asked for ends first
+	if complete && e.options.Snapshots.AtClose {
+		e.snapshots.close(ctx)
 	}
 	if complete {
 		if err := e.markProgress(); err != nil {

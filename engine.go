@@ -3,6 +3,7 @@ package headrace
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"sync"
@@ -41,6 +42,9 @@ type Engine struct {
 	missing  []string // handlers that the log knows, and that are neither there nor retired
 	log      *slog.Logger
 
+	snapshots *snapshots
+
+	writer    *handlers.Journaler
 	journaler *ring.Consumer
 	consumers []*ring.Consumer // all of them, the journaler first
 	lanes     []*handlers.Lane // those that run in the ring
@@ -58,10 +62,14 @@ type Engine struct {
 
 	mu        sync.Mutex
 	following map[string]bool // names of followers that run
+	reading   map[*follower]bool
 	producers map[string]*Producer
 	err       error // why it halted
 	halted    chan struct{}
 	follows   sync.WaitGroup // followers that read the journal
+
+	snapshotCtx   context.Context // ends when the engine closes or halts
+	stopSnapshots context.CancelFunc
 
 	followCtx     context.Context // what followers' functions get; ends when Close cannot wait for them
 	dropFollowers context.CancelFunc
@@ -88,19 +96,19 @@ func Open(dir string, t *Topology, o Options) (*Engine, error) {
 	}
 	e := &Engine{
 		dir: dir, options: o, topology: t, journal: j, log: o.Logger,
-		dedup:     handlers.NewDedup(o.DedupWindow),
 		replies:   handlers.NewReplies(),
 		effects:   t.effects(),
 		crowd:     handlers.NewCrowd(),
 		waits:     map[string]*ring.Consumer{},
 		producers: map[string]*Producer{},
-		following: map[string]bool{},
-		done:      make(chan struct{}), halted: make(chan struct{}), fed: make(chan struct{}), ticked: make(chan struct{}),
+		following: map[string]bool{}, reading: map[*follower]bool{},
+		done: make(chan struct{}), halted: make(chan struct{}), fed: make(chan struct{}), ticked: make(chan struct{}),
 	}
 	if _, system := o.Clock.(systemClock); !system {
 		e.clock = o.Clock
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
+	e.snapshotCtx, e.stopSnapshots = context.WithCancel(e.ctx)
 	e.followCtx, e.dropFollowers = context.WithCancel(context.Background())
 	if err := e.start(); err != nil {
 		e.cancel()
@@ -115,6 +123,11 @@ func Open(dir string, t *Topology, o Options) (*Engine, error) {
 // start recovers and goes live. After an error no goroutine of it runs.
 func (e *Engine) start() error {
 	began := time.Now()
+	if o := e.options.Snapshots; o.automatic() || o.AtClose {
+		if err := e.topology.undeclared(); err != nil {
+			return fmt.Errorf("%w: Options.Snapshots: %w", ErrTopology, err)
+		}
+	}
 	h, err := e.recover()
 	if err != nil {
 		return err
@@ -136,6 +149,9 @@ func (e *Engine) start() error {
 	if err != nil {
 		return err
 	}
+	if err := h.load(e.topology); err != nil {
+		return err
+	}
 	if err := e.replay(h); err != nil {
 		return err
 	}
@@ -149,6 +165,11 @@ func (e *Engine) start() error {
 		return err
 	}
 	go e.watch()
+	if e.options.Snapshots.automatic() {
+		go e.snapshots.run()
+	} else {
+		close(e.snapshots.ended)
+	}
 	if e.ticker = newProducer(e, systemProducer); e.timers != nil {
 		go e.runClock()
 	} else {
@@ -162,7 +183,7 @@ func (e *Engine) start() error {
 		}
 	}()
 	e.startEffects()
-	e.log.Info("headrace: open", "last_sequence", e.journal.Written(), "events", h.events, "took", time.Since(began))
+	e.log.Info("headrace: open", "last_sequence", e.journal.Written(), "events", h.events, "snapshot", e.snapshots.stats.OpenedAt, "took", time.Since(began))
 	return nil
 }
 
@@ -178,24 +199,27 @@ func (e *Engine) watch() {
 
 // recover reads the log's headers and introduces what is new.
 func (e *Engine) recover() (*history, error) {
-	h, err := newHistory(e.dedup)
+	s := &seeker{
+		dir: e.dir, topology: e.topology, open: e.journal.NewReader, first: e.journal.FirstSequence(),
+		options: journal.ReaderOptions{Internal: true}, acceptLost: e.options.AcceptLost, answers: true,
+		dedup:     func() *handlers.Dedup { return handlers.NewDedup(e.options.DedupWindow) },
+		fromStart: e.options.Snapshots.FromStart,
+	}
+	h, err := s.seek()
 	if err != nil {
 		return nil, err
 	}
-	e.timers = e.topology.timers
-	h.last, h.now, h.acceptLost, h.acceptSchema = e.journal.Written(), e.now, e.options.AcceptLost, e.options.AcceptSchema
-	r, err := e.journal.NewReader(0, journal.ReaderOptions{Internal: true})
-	if err != nil {
-		return nil, err
+	for _, why := range s.misfits {
+		e.log.Warn("headrace: passed over", "error", why)
 	}
-	if err := errors.Join(h.scan(r), r.Close()); err != nil {
-		return nil, err
-	}
+	e.timers, e.dedup = e.topology.timers, h.dedup
+	h.last, h.now, h.acceptSchema = max(h.last, e.journal.Written()), e.now, e.options.AcceptSchema
 	if err := h.introduce(e.journal, e.topology); err != nil {
 		return nil, err
 	}
 	e.types = handlers.NewTypes(e.topology.registry, h.catalog)
-	return h, nil
+	e.snapshots, err = e.newSnapshots(h, s)
+	return h, err
 }
 
 // build makes the ring and its graph: journaler first, the sync stage if somebody stands behind it, then
@@ -222,7 +246,8 @@ func (e *Engine) build(h *history) error {
 	if durable && o.Journal.Durability != journal.None() {
 		jo.SyncBacklog = int64(o.Slots / 2)
 	}
-	e.journaler, err = e.consume(journalStage, handlers.NewJournaler(r, e.journal, jo), ring.ConsumerOptions{})
+	e.writer = handlers.NewJournaler(r, e.journal, jo)
+	e.journaler, err = e.consume(journalStage, e.writer, ring.ConsumerOptions{})
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync/atomic"
 
 	"github.com/headrace/headrace/handlers"
 	"github.com/headrace/headrace/journal"
@@ -96,8 +97,10 @@ func (e *Engine) Follow(ctx context.Context, o FollowOptions, fn func(context.Co
 	defer cancel(nil)
 	defer context.AfterFunc(e.followCtx, func() { cancel(ErrClosed) })()
 	f := follower{engine: e, options: o, fn: fn}
+	e.nowReads(&f)
+	defer e.readsNoMore(&f)
 	if o.Name != "" {
-		f.path = filepath.Join(e.dir, "checkpoints", o.Name)
+		f.path = filepath.Join(e.dir, checkpointFolder, o.Name)
 	}
 	err = f.run(ctx)
 	if f.failed == nil && errors.Is(err, context.Canceled) && context.Cause(ctx) == ErrClosed {
@@ -105,6 +108,9 @@ func (e *Engine) Follow(ctx context.Context, o FollowOptions, fn func(context.Co
 	}
 	return err
 }
+
+// checkpointFolder is where followers' checkpoints lie, in the journal's directory.
+const checkpointFolder = "checkpoints"
 
 // followKey marks the context of a follower's function with its engine.
 type followKey struct{}
@@ -125,6 +131,19 @@ func (e *Engine) beginFollow(name string) error {
 	return nil
 }
 
+// nowReads and readsNoMore stand around what a follower does: meanwhile nothing is removed that it has not read.
+func (e *Engine) nowReads(f *follower) {
+	e.mu.Lock()
+	e.reading[f] = true
+	e.mu.Unlock()
+}
+
+func (e *Engine) readsNoMore(f *follower) {
+	e.mu.Lock()
+	delete(e.reading, f)
+	e.mu.Unlock()
+}
+
 func (e *Engine) endFollow(name string) {
 	e.mu.Lock()
 	delete(e.following, name)
@@ -138,6 +157,7 @@ type follower struct {
 	fn      func(context.Context, handlers.Delivery) error
 	path    string // of the checkpoint; empty = none
 
+	reads   atomic.Int64        // it needs the log from here on; 0 = from its beginning
 	at      handlers.Checkpoint // the last event handled
 	unsaved int
 	failed  error // what fn returned
@@ -148,6 +168,7 @@ func (f *follower) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	f.reads.Store(from)
 	gate := journal.Durable
 	if f.options.Provisional || f.engine.options.Journal.Durability == journal.None() {
 		gate = journal.Written
@@ -219,6 +240,7 @@ func (f *follower) handle(ctx context.Context, rec journal.Record) error {
 		}
 	}
 	f.at = handlers.CheckpointOf(rec)
+	f.reads.Store(rec.Sequence)
 	if f.unsaved++; f.path != "" && f.unsaved >= f.options.CheckpointEvery {
 		return f.save()
 	}

@@ -58,6 +58,13 @@ type Options struct {
 	// producers wait. What handlers emit counts, and does not wait. At least 64 KiB. Default 64 MiB.
 	OverflowBytes int64
 
+	// Snapshots says when the engine takes snapshots, with which the next Open begins, and how many it keeps. Default:
+	// none by itself. Those that there are Open uses in any case.
+	Snapshots SnapshotOptions
+
+	// Retention says how much of the log is given up behind a snapshot. Default nothing.
+	Retention Retention
+
 	// Clock is where the time comes from. Default the system's.
 	Clock Clock
 
@@ -89,6 +96,7 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.FeedbackBytes, defaultFeedbackBytes)
 	setDefault(&o.OverflowBytes, defaultOverflowBytes)
 	setDefault(&o.CascadeDepth, defaultCascadeDepth)
+	setDefault(&o.Snapshots.Keep, defaultKeep)
 	if o.Clock == nil {
 		o.Clock = systemClock{}
 	}
@@ -113,7 +121,12 @@ func (o Options) withDefaults() (Options, error) {
 	check(o.Journal.FirstSequence >= 0 && o.Journal.FirstSequence <= maxFirstSequence, "Journal.FirstSequence", o.Journal.FirstSequence, "0 or [1, 1<<61]")
 	check(o.Journal.MaxBodyBytes <= event.MaxPayloadBytes, "Journal.MaxBodyBytes", o.Journal.MaxBodyBytes, "at most 67,108,864")
 	check(o.Journal.MaxBodyBytes == 0 || o.Journal.MaxBodyBytes >= minBodyBytes, "Journal.MaxBodyBytes", o.Journal.MaxBodyBytes, "0 or at least 1024")
-	return o, errors.Join(faults...)
+	n := o.Snapshots
+	check(n.EveryEvents >= 0, "Snapshots.EveryEvents", n.EveryEvents, "at least 0")
+	check(n.EveryBytes >= 0, "Snapshots.EveryBytes", n.EveryBytes, "at least 0")
+	check(n.Every >= 0, "Snapshots.Every", n.Every, "at least 0")
+	check(n.Keep >= 1 && n.Keep <= maxKeep, "Snapshots.Keep", n.Keep, "[1, 1000]")
+	return o, errors.Join(append(faults, o.Retention.validate())...)
 }
 
 func setDefault[N int | int64](field *N, value N) {

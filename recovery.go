@@ -1,10 +1,8 @@
 package headrace
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"math"
 
 	"github.com/headrace/headrace/event"
 	"github.com/headrace/headrace/handlers"
@@ -18,6 +16,7 @@ import (
 // it known which of them it holds.
 type history struct {
 	catalog      *event.Catalog
+	types        []typeAssigned                        // those of the application, in the order of the log
 	handlers     map[string]int64                      // handler id: answers causes after this sequence
 	effectTypes  map[string]string                     // effect: name of the type that it is for
 	names        handlerNames                          // what became of the ids of handlers
@@ -27,6 +26,8 @@ type history struct {
 	outcomes     map[uint64]map[int64]handlers.Outcome // of failures, by handler and the cause that they answer
 	dedup        *handlers.Dedup                       // nil: not wanted
 	begun        bool                                  // a record was seen
+	begin        int64                                 // first sequence of the log when it was new
+	voids        int64                                 // sequences that carry nothing, lost ones aside
 	acceptLost   bool                                  // lost records count as voids
 	acceptSchema bool                                  // types need not fit
 	lost         int64                                 // how many there are
@@ -35,6 +36,7 @@ type history struct {
 	lastTime     int64        // time of its record
 	events       int64        // records that carry an event
 	now          func() int64 // the engine's clock
+	from         *opening     // the snapshot that it goes on from; nil: the beginning
 }
 
 func newHistory(dedup *handlers.Dedup) (*history, error) {
@@ -47,17 +49,30 @@ func newHistory(dedup *handlers.Dedup) (*history, error) {
 
 // learn takes one record in.
 func (h *history) learn(rec journal.Record) error {
-	if !h.begun {
+	if advances := rec.Kind == journal.KindEvent || rec.Kind == journal.KindVoid || rec.Kind == journal.KindLost; advances && !h.begun {
 		h.begun = true
-		if rec.Type >= handlers.FirstUserType || rec.Kind == journal.KindVoid || rec.Kind == journal.KindLost {
-			return fmt.Errorf("%w: it begins with event %d, and nothing says what its types are: the beginning was removed, or no engine wrote it",
-				ErrLog, rec.Sequence)
+		if h.from != nil {
+			if err := h.from.check(rec); err != nil {
+				return err
+			}
+			h.last, h.lastTime = rec.Sequence, rec.Time
+			return nil // the snapshot knows it
 		}
+		if rec.Type != typeAssignedID && rec.Type != handlerAddedID || rec.Kind == journal.KindLost {
+			return errHeadless(rec.Sequence)
+		}
+		h.begin = rec.Sequence
 	}
 	h.last, h.lastTime = rec.Sequence, rec.Time
 	switch rec.Kind {
 	case journal.KindEvent:
 		h.events++
+		if rec.Type >= handlers.FirstUserType && int(rec.Type)-handlers.FirstUserType >= len(h.types) && h.lost == 0 {
+			return fmt.Errorf("%w: nothing says what the type of event %d is", errHeadless(h.begin), rec.Sequence)
+		}
+	case journal.KindVoid:
+		h.voids++
+		return nil
 	case journal.KindCheckpoint:
 	case journal.KindLost:
 		if h.lost++; h.firstLost == 0 {
@@ -77,6 +92,10 @@ func (h *history) learn(rec journal.Record) error {
 		if err := decodeSystem(rec.Sequence, v, &t); err != nil {
 			return err
 		}
+		if int(t.ID)-handlers.FirstUserType != len(h.types) && h.lost == 0 {
+			return fmt.Errorf("%w: event %d gives type %q the id %d, which is not the next", errHeadless(h.begin), rec.Sequence, t.Name, t.ID)
+		}
+		h.types = append(h.types, t)
 		return h.catalog.Learn(t.ID, t.Name)
 	case handlerAddedID:
 		var a handlerAdded
@@ -102,15 +121,8 @@ func (h *history) learn(rec journal.Record) error {
 	}
 	if o, ok := v.Origin(); ok {
 		h.watermarks[o.Handler] = max(h.watermarks[o.Handler], o.Cause)
-		outcome, failed, err := handlers.ReadOutcome(rec.Type, v)
-		if err != nil {
-			return fmt.Errorf("%w: event %d: %w", ErrLog, rec.Sequence, err)
-		}
-		if failed {
-			if h.outcomes[o.Handler] == nil {
-				h.outcomes[o.Handler] = map[int64]handlers.Outcome{}
-			}
-			h.outcomes[o.Handler][o.Cause] = outcome
+		if err := h.outcome(rec, o.Handler, o.Cause, v); err != nil {
+			return err
 		}
 	}
 	if h.dedup != nil && v.Idempotent() {
@@ -119,7 +131,28 @@ func (h *history) learn(rec journal.Record) error {
 	return nil
 }
 
-// scan reads the whole log through r.
+// outcome takes in the outcome that an answer may be.
+func (h *history) outcome(rec journal.Record, handler uint64, cause int64, v event.View) error {
+	outcome, failed, err := handlers.ReadOutcome(rec.Type, v)
+	if err != nil {
+		return fmt.Errorf("%w: event %d: %w", ErrLog, rec.Sequence, err)
+	}
+	if failed {
+		if h.outcomes[handler] == nil {
+			h.outcomes[handler] = map[int64]handlers.Outcome{}
+		}
+		h.outcomes[handler][cause] = outcome
+	}
+	return nil
+}
+
+// errHeadless says that a log does not begin where an engine's does. first is where it begins.
+func errHeadless(first int64) error {
+	return fmt.Errorf("%w: it begins with event %d, and nothing says what its types are: the beginning was removed, or no engine wrote it",
+		ErrLog, first)
+}
+
+// scan reads the log through r.
 func (h *history) scan(r *journal.Reader) error {
 	_, err := r.Read(h.learn)
 	if err == nil && h.lost > 0 && !h.acceptLost {
@@ -155,7 +188,8 @@ func (h *history) introduce(j *journal.Journal, t *Topology) error {
 	for _, c := range t.registry.Types() {
 		id, isNew, err := h.catalog.Assign(c.Name())
 		if err == nil && isNew {
-			err = add(typeAssignedID, typeAssigned{ID: id, Name: c.Name()})
+			h.types = append(h.types, typeAssigned{ID: id, Name: c.Name()})
+			err = add(typeAssignedID, h.types[len(h.types)-1])
 		}
 		if err != nil {
 			return err
@@ -223,6 +257,9 @@ func (h *history) introduce(j *journal.Journal, t *Topology) error {
 		}
 	}
 	h.events += int64(len(entries))
+	if h.begin == 0 {
+		h.begin = j.FirstSequence()
+	}
 	return nil
 }
 
@@ -241,7 +278,7 @@ func (e *Engine) replay(h *history) error {
 		}
 	}()
 	for i, p := range lanes {
-		r, err := e.journal.NewReader(0, journal.ReaderOptions{})
+		r, err := e.journal.NewReader(h.replaysFrom(p.lane), journal.ReaderOptions{})
 		if err != nil {
 			return err
 		}
@@ -289,7 +326,7 @@ func (e *Engine) replayRound(lanes []placed, readers []*journal.Reader) error {
 				}
 				errs <- err
 			}()
-			if _, err = readers[i].Read(p.lane.Replay); err == nil {
+			if _, err = readers[i].Read(e.whole(p.lane.Replay)); err == nil {
 				err = e.settle(p.lane, readers[i].Sequence())
 			}
 		}()
@@ -299,6 +336,17 @@ func (e *Engine) replayRound(lanes []placed, readers []*journal.Reader) error {
 		faults = append(faults, <-errs)
 	}
 	return errors.Join(faults...)
+}
+
+// whole is replay, but that it fails on a lost record that nobody has accepted: a lane that reads the log from its
+// beginning, where the others begin with a snapshot, may meet what the first pass has not seen.
+func (e *Engine) whole(replay func(journal.Record) error) func(journal.Record) error {
+	return func(rec journal.Record) error {
+		if rec.Kind == journal.KindLost && !e.options.AcceptLost {
+			return fmt.Errorf("%w: the first is %d", ErrLostEvents, rec.Sequence)
+		}
+		return replay(rec)
+	}
 }
 
 // settle lets a lane's Decide handlers answer what they owe, up to and with end.
@@ -312,96 +360,4 @@ func (e *Engine) settle(l *handlers.Lane, end int64) error {
 		l.Settled(end)
 	}
 	return err
-}
-
-// ReplayOptions configures Replay; the zero value is the default.
-type ReplayOptions struct {
-	// Until is the last sequence to replay; 0 = to the end of what is written.
-	Until int64
-	// AcceptLost goes on where a repair of the journal left lost records, as if they were voids.
-	AcceptLost bool
-	// AcceptSchema goes on where a type does not fit the log: see SchemaError.
-	AcceptSchema bool
-}
-
-// Replayed is what Replay found.
-type Replayed struct {
-	LastSequence    int64 // the last one replayed
-	DurableSequence int64 // as the journal promises it
-	Events          int64 // events among those replayed; the rest are voids
-}
-
-// Replay rebuilds the state of a topology from the journal in dir alone. It reads only, also beside an
-// engine that writes to dir, and emits nothing. The state is in the topology's handlers
-// afterwards, as it was live when the last replayed event had been handled.
-func Replay(dir string, t *Topology, o ReplayOptions) (Replayed, error) {
-	var none Replayed
-	if o.Until < 0 {
-		return none, fmt.Errorf("headrace: ReplayOptions.Until = %d: want 0 or a sequence", o.Until)
-	}
-	if err := t.use(0); err != nil {
-		return none, err
-	}
-	h, err := newHistory(nil)
-	if err != nil {
-		return none, err
-	}
-	h.acceptLost = o.AcceptLost
-	r, err := journal.OpenReader(dir, 0, journal.ReaderOptions{Until: o.Until, Internal: true})
-	if err != nil {
-		return none, err
-	}
-	err = h.scan(r)
-	durable, derr := r.Durable()
-	if err := errors.Join(err, derr, r.Close()); err != nil {
-		return none, err
-	}
-	for _, c := range t.registry.Types() { // types that the log does not know yet: no event has them
-		if _, _, err := h.catalog.Assign(c.Name()); err != nil {
-			return none, err
-		}
-	}
-	if _, err := h.settleNames(t); err != nil {
-		return none, err
-	}
-	if _, err := h.describe(t.registry, o.AcceptSchema); err != nil {
-		return none, err
-	}
-	result := Replayed{LastSequence: h.last, DurableSequence: durable, Events: h.events}
-	marks := map[string]int64{}
-	for _, p := range t.lanes {
-		for _, id := range p.lane.HandlerIDs() {
-			marks[id] = math.MaxInt64
-			if from, known := h.handlers[id]; known && p.effect != nil {
-				marks[id] = from
-			}
-		}
-	}
-	err = t.bind(handlers.Binding{Context: context.Background(), Types: handlers.NewTypes(t.registry, h.catalog), Watermarks: marks, Outcomes: h.outcomes, Formerly: h.names.former})
-	if err != nil {
-		return none, err
-	}
-	if h.last == 0 {
-		return result, nil
-	}
-	again := opener(func(from int64, o journal.ReaderOptions) (*journal.Reader, error) {
-		return journal.OpenReader(dir, from, o)
-	})
-	for _, p := range t.lanes {
-		p.lane.Rereading(again.reread)
-	}
-	// One pass for all lanes: a reader may have to judge the whole directory before it begins.
-	r, err = journal.OpenReader(dir, 0, journal.ReaderOptions{Until: h.last})
-	if err != nil {
-		return none, err
-	}
-	_, err = r.Read(func(rec journal.Record) error {
-		for _, p := range t.lanes {
-			if err := p.lane.Replay(rec); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	return result, errors.Join(err, r.Close())
 }

@@ -15,6 +15,7 @@ type Stats struct {
 	Timers        int64 // events that wait for their time
 	Duplicates    int64 // publishes that were answered from the dedup window
 	Effects       []handlers.EffectStats
+	Snapshots     SnapshotStats
 }
 
 // Stats reads the engine's figures. It may be called at any time, from any goroutine, and costs the hot
@@ -33,5 +34,8 @@ func (e *Engine) Stats() Stats {
 	if e.timers != nil {
 		s.Timers = e.timers.Pending()
 	}
+	e.snapshots.mu.Lock()
+	s.Snapshots = e.snapshots.stats
+	e.snapshots.mu.Unlock()
 	return s
 }

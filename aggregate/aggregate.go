@@ -31,9 +31,9 @@ const (
 type Definition[S any] struct {
 	name     string
 	owns     map[reflect.Type]bool // types of the events that it evolves
-	evolves  []func(l *handlers.Lane, t *Table[S])
+	evolves  []func(l *handlers.Lane, t *handlers.State[Table[S]])
 	projects []func(p *handlers.Projection[Table[S]])
-	decides  []func(l *handlers.Lane, t *Table[S])
+	decides  []func(l *handlers.Lane, t *handlers.State[Table[S]])
 	faults   []error
 	attached bool
 }
@@ -52,8 +52,8 @@ func Evolve[E, S any](d *Definition[S], fn func(s *S, e E)) {
 		return
 	}
 	d.owns[reflect.TypeFor[E]()] = true
-	d.evolves = append(d.evolves, func(l *handlers.Lane, t *Table[S]) {
-		handlers.Evolve(l, func(c *handlers.Context, e E) error { return fold(t, c, fn, e) })
+	d.evolves = append(d.evolves, func(l *handlers.Lane, t *handlers.State[Table[S]]) {
+		handlers.Evolve(l, func(c *handlers.Context, e E) error { return fold(t.Of(c), c, fn, e) })
 	})
 	d.projects = append(d.projects, func(p *handlers.Projection[Table[S]]) {
 		handlers.Apply(p, func(t *Table[S], c *handlers.Context, e E) error { return fold(t, c, fn, e) })
@@ -79,10 +79,11 @@ func Handle[C, S any](d *Definition[S], fn func(c *Context[S], cmd C) error) {
 		d.faults = append(d.faults, fmt.Errorf("%w: %q: a handler is nil", ErrDefinition, d.name))
 		return
 	}
-	d.decides = append(d.decides, func(l *handlers.Lane, t *Table[S]) {
+	d.decides = append(d.decides, func(l *handlers.Lane, t *handlers.State[Table[S]]) {
 		// One context for all calls: a lane has one goroutine.
-		ac := &Context[S]{table: t, owns: d.owns}
+		ac := &Context[S]{owns: d.owns}
 		handlers.Decide(l, d.name, func(c *handlers.Context, cmd C) error {
+			ac.table = t.Of(c)
 			if rejected, err := ac.begin(c); rejected || err != nil {
 				return err
 			}
@@ -104,15 +105,20 @@ func (d *Definition[S]) Attach(l *handlers.Lane) error {
 		return err
 	}
 	d.attached = true
-	t := newTable[S]()
-	for _, evolve := range d.evolves {
-		evolve(l, t)
-	}
-	for _, decide := range d.decides {
-		decide(l, t)
-	}
+	l.Declared(func() {
+		t := handlers.Keep(l, stateName(d.name), newTable[S])
+		for _, evolve := range d.evolves {
+			evolve(l, t)
+		}
+		for _, decide := range d.decides {
+			decide(l, t)
+		}
+	})
 	return nil
 }
+
+// stateName is the name of the table among the lane's states.
+func stateName(name string) string { return "aggregate/" + name }
 
 // Projection returns a read model of the same fold: every entity as the log has it at the projection's
 // sequence, to be read from outside, waited for, and replayed to any point.

@@ -126,6 +126,50 @@ func (d *Dedup) Learn(id event.ID, seq int64, typeID uint16) {
 	}
 }
 
+// DedupImage is an id that is remembered, as it stands in a snapshot.
+type DedupImage struct {
+	ID       event.ID
+	Sequence int64
+	Type     uint16
+}
+
+// Image returns the ids that are remembered with sequences up to upTo, oldest first. Everything up to there must be
+// published: then it waits only for publishers who are about to say which sequence they got, or until
+// ctx ends.
+func (d *Dedup) Image(ctx context.Context, upTo int64) ([]DedupImage, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	inFlight := map[event.ID]bool{}
+	for _, e := range d.window {
+		if !e.id.IsZero() && e.seq == 0 {
+			inFlight[e.id] = true
+		}
+	}
+	for d.unsettled(inFlight) {
+		if err := d.await(ctx); err != nil {
+			return nil, err
+		}
+	}
+	var all []DedupImage
+	for i := range d.window {
+		if e := d.window[(d.next+i)%len(d.window)]; e.seq != 0 && e.seq <= upTo {
+			all = append(all, DedupImage{e.id, e.seq, e.typeID})
+		}
+	}
+	return all, nil
+}
+
+// unsettled tells whether some of the ids are still in flight.
+func (d *Dedup) unsettled(ids map[event.ID]bool) bool {
+	for id := range ids {
+		if i, ok := d.index[id]; ok && d.window[i].seq == 0 {
+			return true
+		}
+		delete(ids, id)
+	}
+	return false
+}
+
 // Hits is how many publishes were answered from the window.
 func (d *Dedup) Hits() int64 {
 	d.mu.Lock()

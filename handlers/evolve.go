@@ -50,11 +50,15 @@ func (l *Lane) evolveAhead() error {
 
 // evolvedAhead tells whether the event was folded when it was emitted. This run of the program has
 // emitted it exactly if one of the lane's Decide handlers did, for a cause above its watermark:
-// at or below it that handler did not run.
+// at or below it that handler did not run. A state that was loaded from a snapshot contains what was decided on
+// causes up to there, wherever in the log it stands.
 func (c *Context) evolvedAhead() bool {
 	o, ok := c.event.Origin()
 	if !ok {
 		return false
+	}
+	if o.Cause <= c.lane.loaded {
+		return true
 	}
 	for _, r := range c.lane.decides {
 		if r.hash == o.Handler {

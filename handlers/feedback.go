@@ -32,6 +32,9 @@ type Feedback struct {
 	wake   chan struct{}
 	in     chunk // appended by the lane; swapped out whole by run
 	need   int64 // slots that publishing waits for; 0 = it does not wait
+	took   int64 // batches appended so far
+	gave   int64 // batches published so far
+	last   int64 // highest sequence published
 	err    error // why it stopped; nil while it runs
 }
 
@@ -81,6 +84,7 @@ func (f *Feedback) emit(data []byte, outs []output) error {
 		f.mu.Unlock()
 		return f.err
 	}
+	f.took++
 	base := len(f.in.data)
 	f.in.data = append(f.in.data, data...)
 	for i, o := range outs {
@@ -150,7 +154,7 @@ func (f *Feedback) publish(ctx context.Context, c chunk) error {
 		}
 		f.ring.Publish(lo, hi)
 		i += n
-		f.done(size)
+		f.done(size, hi)
 	}
 	return nil
 }
@@ -208,9 +212,10 @@ func (f *Feedback) soft() int64 { return f.limit / 4 }
 // loaded tells whether a lane should slow down.
 func (f *Feedback) loaded() bool { return f.bytes.Load() > f.soft() }
 
-func (f *Feedback) done(size int) {
+func (f *Feedback) done(size int, last int64) {
 	f.bytes.Add(int64(-size))
 	f.mu.Lock()
+	f.gave, f.last = f.gave+1, last
 	f.change.Broadcast()
 	f.mu.Unlock()
 }
@@ -220,6 +225,29 @@ func (f *Feedback) stop(err error) {
 	f.err = err
 	f.change.Broadcast()
 	f.mu.Unlock()
+}
+
+// Flushed waits until all that was emitted before the call is in the ring, whatever comes after it. last is the
+// highest sequence that it got, 0 if nothing was ever emitted. It returns the end of ctx, or why the lane stopped.
+func (f *Feedback) Flushed(ctx context.Context) (last int64, err error) {
+	stop := context.AfterFunc(ctx, func() {
+		f.mu.Lock()
+		f.change.Broadcast()
+		f.mu.Unlock()
+	})
+	defer stop()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for upTo := f.took; f.gave < upTo; {
+		switch {
+		case ctx.Err() != nil:
+			return 0, ctx.Err()
+		case f.err != nil:
+			return 0, f.err
+		}
+		f.change.Wait()
+	}
+	return f.last, nil
 }
 
 // WaitBelow waits until at most bytes are in the lane: producers outside call it before they claim,

@@ -3,6 +3,7 @@ package handlers
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/headrace/headrace/journal"
@@ -22,7 +23,21 @@ type Journaler struct {
 	next     int64 // everything before it is journaled
 	hurry    int64 // backlog of the durable gate, in events, from which a sync is asked for; 0 = never
 	replies  *Replies
+	voids    int64 // staged so far
+	mark     atomic.Pointer[Mark]
 }
+
+// Mark is a SnapshotMarked event that was journaled, with what a snapshot there says of the log.
+type Mark struct {
+	Sequence int64
+	Voids    int64 // voids before it since the journaler began
+}
+
+// Mark returns the last SnapshotMarked event that was journaled, nil for none. It may be called from any goroutine.
+func (h *Journaler) Mark() *Mark { return h.mark.Load() }
+
+// Voids is how many voids were journaled. The journaler must have stopped.
+func (h *Journaler) Voids() int64 { return h.voids }
 
 // JournalerOptions configures a Journaler; the zero value is the default.
 type JournalerOptions struct {
@@ -89,6 +104,11 @@ func (h *Journaler) stage(seq int64, batch uint32) error {
 		}
 		if got != seq+i {
 			return fmt.Errorf("%w: ring %d, journal %d", ErrSequence, seq+i, got)
+		}
+		if s.Kind != journal.KindEvent {
+			h.voids++
+		} else if s.Type == markedID {
+			h.mark.Store(&Mark{got, h.voids})
 		}
 	}
 	h.next = seq + n

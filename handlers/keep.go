@@ -31,6 +31,11 @@ type StateCodec interface {
 	DecodeSnapshot(data []byte) error
 }
 
+// StateSchema is implemented, on *S, by states whose encoding cannot be told from their type, such as those that
+// encode themselves. A snapshot is used only if the text is what it was: so a state that reads what its former
+// version wrote keeps the text, and one that does not, or means something else by it, changes it.
+type StateSchema interface{ SnapshotSchema() string }
+
 // State is what a lane's handlers keep between events. Declared with Keep it can be hashed, stored, looked
 // at from outside, and made anew.
 type State[S any] struct {
@@ -53,6 +58,7 @@ type kept interface {
 	decode(data []byte) error
 	fingerprint() [32]byte
 	fault() error // ErrNotKept: it cannot be encoded
+	try() error   // fault, or that of encoding the state of an empty log
 }
 
 // Keep declares a state of the lane. A lane that declares state declares all of it: whatever its handlers
@@ -76,6 +82,7 @@ func Keep[S any](l *Lane, name string, fresh func() *S) *State[S] {
 		l.faults = append(l.faults, fmt.Errorf("handlers: lane %q: state %q: what makes it makes nil", l.name, name))
 	}
 	l.states = append(l.states, s)
+	l.declared = l.declared || !l.declaring
 	if l.lock == nil {
 		l.outside = new(sync.RWMutex)
 		l.lock = l.outside
@@ -123,8 +130,8 @@ func (s *State[S]) stateName() string { return s.name }
 
 // prepare remembers what a state that was given is like before the first event.
 func (s *State[S]) prepare() {
-	if s.make == nil && s.fault() == nil {
-		s.empty, s.codec.err = s.codec.append(nil, s.value)
+	if s.make == nil && s.empty == nil && s.fault() == nil {
+		s.empty, s.codec.err = s.codec.append([]byte{}, s.value)
 	}
 }
 
@@ -176,16 +183,34 @@ func (s *State[S]) decode(data []byte) error {
 		return err
 	}
 	v, err := s.fresh()
-	if s.codec.typed != nil {
+	if err == nil && s.codec.typed != nil {
+		first := v
 		v = new(S) // what is decoded is all of it
-	}
-	if err == nil {
+		if err = s.codec.decode(data, v); err == nil {
+			keepUnstored(v, first)
+		}
+	} else if err == nil {
 		err = s.codec.decode(data, v)
 	}
 	if err != nil {
 		return fmt.Errorf("handlers: state %q of lane %q: %w", s.name, s.lane.name, err)
 	}
 	s.set(v)
+	return nil
+}
+
+func (s *State[S]) try() error {
+	s.prepare()
+	if err := s.fault(); err != nil {
+		return err
+	}
+	v, err := s.fresh()
+	if err == nil {
+		_, err = s.codec.append(nil, v)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: state %q of lane %q: %w", ErrNotKept, s.name, s.lane.name, err)
+	}
 	return nil
 }
 
@@ -215,6 +240,24 @@ func (l *Lane) Hashes() (all []StateHash, sequence int64, err error) {
 	}
 	return all, l.applied, nil
 }
+
+// Coder encodes values of a type as Keep encodes states, for states that are made of many.
+type Coder[S any] struct{ codec stateCodec[S] }
+
+// NewCoder returns the coder of S. Its error says why an S cannot be encoded without a loss.
+func NewCoder[S any]() (*Coder[S], error) {
+	k := new(Coder[S])
+	return k, k.codec.init("")
+}
+
+// Append appends the encoding of v to dst.
+func (k *Coder[S]) Append(dst []byte, v *S) ([]byte, error) { return k.codec.append(dst, v) }
+
+// Decode sets v, which is new, from what Append wrote. It keeps no part of data.
+func (k *Coder[S]) Decode(data []byte, v *S) error { return k.codec.decode(data, v) }
+
+// Fingerprint tells encodings of different types apart.
+func (k *Coder[S]) Fingerprint() [sha256.Size]byte { return k.codec.fingerprint() }
 
 // stateCodec encodes states of one type: by themselves, or as events are.
 type stateCodec[S any] struct {

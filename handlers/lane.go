@@ -33,6 +33,9 @@ type Lane struct {
 	policies  map[string]FailurePolicy
 	parks     bool // some handler parks
 	states    []kept
+	declared  bool          // all that its handlers remember is in states
+	declaring bool          // inside Declared
+	timerSet  *Timers       // nil: they are not on this lane
 	outside   *sync.RWMutex // of a lane that keeps states: also its lock
 	faults    []error
 	effect    *Effect // nil: it has handlers
@@ -58,6 +61,11 @@ type Lane struct {
 	keyText  string        // the last key that was asked for as a string
 	routine  atomic.Uint64 // the goroutine it runs on, live; 0 before that
 	settled  int64         // at Open: what handlers that decide owe stands behind it
+
+	wish   atomic.Pointer[wish] // nil: nobody wants an image
+	sizes  map[string]int       // of states, as they were encoded last
+	loaded int64                // the states were loaded as of here; 0: they come from the log
+	base   *Image               // what a rebuild begins with; nil: the empty states
 }
 
 // NewLane returns a lane without handlers. Its name is for errors and statistics.
@@ -172,7 +180,7 @@ func (l *Lane) bindPolicies(b Binding) (faults []error) {
 			fault(r.id, err)
 		case has && l.outputs == nil:
 			fault(r.id, "a lane that cannot emit has no outcomes")
-		case has && r.role != roleDecide && len(l.states) == 0:
+		case has && r.role != roleDecide && l.undeclared() != nil:
 			fault(r.id, "what it has changed when it fails can only be undone if the lane declares all of its state with Keep; or register it with Decide")
 		case has && r.role != roleDecide && l.evolves:
 			fault(r.id, "a lane that evolves is ahead of the log, and cannot be rebuilt from it; register it with Decide")
@@ -233,12 +241,18 @@ func (l *Lane) HandleSpan(first int64, span []Slot) (err error) {
 			}
 		}
 		l.applied = seq
+		if s.Type == markedID {
+			l.marked(s.Body)
+		}
 	}
 	return nil
 }
 
 // Replay handles one record of the journal, before the lane goes live. It decides nothing: see Settle.
 func (l *Lane) Replay(rec journal.Record) (err error) {
+	if rec.Sequence <= l.loaded {
+		return nil
+	}
 	if l.lock != nil {
 		l.lock.Lock()
 		defer l.lock.Unlock()

@@ -26,7 +26,7 @@ func NewProjection[S any](name string, state *S) *Projection[S] {
 	p := &Projection[S]{lane: NewLane(name)}
 	p.state = &State[S]{lane: p.lane, name: name, value: state}
 	p.lane.states = append(p.lane.states, p.state)
-	p.lane.lock = &p.mu
+	p.lane.lock, p.lane.declared = &p.mu, true
 	return p
 }
 

@@ -6,7 +6,7 @@ import (
 	"github.com/headrace/headrace/journal"
 )
 
-// rebuild makes the lane's states anew from the log up to end, and nothing else: a handler has failed on the event
+// rebuild makes the lane's states anew from the last snapshot, if there is one, and the log up to end, and nothing else: a handler has failed on the event
 // behind it, which the lane is at, and nobody knows how much of the state it has changed. What is parked
 // and the timers are as they were, since no handler of the application touches them.
 //
@@ -28,13 +28,12 @@ func (l *Lane) rebuild(end int64, before func(*Context) error) error {
 			r.parking = parkings[i]
 		}
 	}()
-	for _, s := range l.states {
-		if err := s.reset(); err != nil {
-			return err
-		}
+	from, err := l.rewind()
+	if err != nil {
+		return err
 	}
 	l.call.pass = passRebuild
-	err := l.reread(0, end, func(rec journal.Record) error {
+	err = l.reread(from, end, func(rec journal.Record) error {
 		if rec.Kind != journal.KindEvent {
 			return nil
 		}
@@ -49,4 +48,30 @@ func (l *Lane) rebuild(end int64, before func(*Context) error) error {
 		return fmt.Errorf("handlers: lane %q: its state cannot be rebuilt: %w", l.name, err)
 	}
 	return nil
+}
+
+// rewind takes the states, and what the handlers have parked, back to the last snapshot, or to the beginning. from is
+// the first event behind it.
+func (l *Lane) rewind() (from int64, err error) {
+	if l.base == nil {
+		for _, s := range l.states {
+			if err := s.reset(); err != nil {
+				return 0, err
+			}
+		}
+		return 0, nil
+	}
+	if err := l.restore(l.base); err != nil {
+		return 0, err
+	}
+	for _, p := range l.base.Parked {
+		for _, r := range l.reactions {
+			if r.id == p.Handler && r.parking != nil {
+				if err := r.parking.load(p.Data); err != nil {
+					return 0, err
+				}
+			}
+		}
+	}
+	return l.base.Sequence + 1, nil
 }

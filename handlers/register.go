@@ -122,9 +122,10 @@ func (l *Lane) reaction(as role, id string) (*reaction, bool) {
 
 // register is a registration that waits for Bind.
 type register struct {
-	handler *reaction
-	goType  reflect.Type
-	bind    func(l *Lane, t *Types) (typeID uint16, d dispatcher, err error)
+	handler  *reaction
+	goType   reflect.Type
+	declared bool // its state is, whatever the lane's other handlers do
+	bind     func(l *Lane, t *Types) (typeID uint16, d dispatcher, err error)
 }
 
 // Answering returns the ids of the handlers that may answer events of Go type t: those of On and Decide,
@@ -140,7 +141,7 @@ func (l *Lane) Answering(t reflect.Type) []string {
 }
 
 func add[T any](l *Lane, r *reaction, fn func(*Context, T) error) {
-	l.registers = append(l.registers, register{handler: r, goType: reflect.TypeFor[T](), bind: func(l *Lane, t *Types) (uint16, dispatcher, error) {
+	l.registers = append(l.registers, register{handler: r, goType: reflect.TypeFor[T](), declared: l.declaring, bind: func(l *Lane, t *Types) (uint16, dispatcher, error) {
 		bound, codec, err := Lookup[T](t)
 		if err != nil {
 			return 0, nil, err

@@ -70,8 +70,22 @@ func lossless[S any]() error {
 	return walk(t, t.String())
 }
 
+// keepUnstored sets the fields of v that are no part of the encoding to what they are in an empty log.
+func keepUnstored[S any](v, first *S) {
+	t := reflect.TypeFor[S]()
+	if t.Kind() != reflect.Struct || codesItself(t) {
+		return
+	}
+	to, from := reflect.ValueOf(v).Elem(), reflect.ValueOf(first).Elem()
+	for i := range t.NumField() {
+		if f := t.Field(i); f.IsExported() && f.Tag.Get("msgpack") == "-" {
+			to.Field(i).Set(from.Field(i))
+		}
+	}
+}
+
 // fingerprint tells encodings of different types apart: it changes when a field comes, goes, or changes its name
-// or type. A type that encodes itself is known by its name only.
+// or type. A type that encodes itself is known by its name, and what StateSchema says.
 func (k *stateCodec[S]) fingerprint() [sha256.Size]byte {
 	var b strings.Builder
 	seen := map[reflect.Type]bool{}
@@ -111,6 +125,9 @@ func (k *stateCodec[S]) fingerprint() [sha256.Size]byte {
 		b.WriteString(reflect.TypeFor[S]().String())
 	} else {
 		walk(reflect.TypeFor[S]())
+	}
+	if s, ok := any(new(S)).(StateSchema); ok {
+		b.WriteString("\n" + s.SnapshotSchema())
 	}
 	return sha256.Sum256([]byte(b.String()))
 }

@@ -13,6 +13,7 @@ const (
 	DiscardedName = "headrace.discarded"
 
 	EffectDoneName = "headrace.effect-done"
+	MarkedName     = "headrace.snapshot-marked"
 )
 
 const (
@@ -24,7 +25,13 @@ const (
 	discardedID uint16 = 9
 
 	effectDoneID uint16 = 14
+	markedID     uint16 = 13
 )
+
+// SnapshotMarked is the place in the log at which every lane encodes its part of a snapshot. It changes nothing.
+type SnapshotMarked struct {
+	Number int64 `msgpack:"number"` // tells marks of one run of the program apart
+}
 
 // systemType is one of them, with the id that it has in every log.
 type systemType struct {
@@ -37,6 +44,7 @@ var (
 	failedType     = event.MustRegister[Failed](systemRegistry, FailedName, 1)
 	redeliverType  = event.MustRegister[Redeliver](systemRegistry, RedeliverName, 1)
 	discardedType  = event.MustRegister[Discarded](systemRegistry, DiscardedName, 1)
+	markedType     = event.MustRegister[SnapshotMarked](systemRegistry, MarkedName, 1)
 
 	systemTypes = []systemType{
 		{scheduledID, event.MustRegister[Scheduled](systemRegistry, ScheduledName, 1)},
@@ -45,6 +53,7 @@ var (
 		{failedID, failedType},
 		{redeliverID, redeliverType},
 		{discardedID, discardedType},
+		{markedID, markedType},
 		{effectDoneID, event.MustRegister[EffectDone](systemRegistry, EffectDoneName, 1)},
 		{rejectedID, event.MustRegister[Rejected](systemRegistry, RejectedName, 1)},
 	}

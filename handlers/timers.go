@@ -54,6 +54,7 @@ func NewTimers() *Timers {
 
 // Register puts the timers on a lane. It is the engine's to call, once, before the lane is bound.
 func (t *Timers) Register(l *Lane) {
+	l.timerSet = t
 	On(l, TimersHandler, t.schedule)
 	On(l, TimersHandler, t.cancel)
 	On(l, TimersHandler, t.tick)

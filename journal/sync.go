@@ -351,6 +351,7 @@ func (j *Journal) await(ctx context.Context, c *cursor, target int64) error {
 // Stats are figures about an open journal, of one moment or since Open.
 type Stats struct {
 	Written, Durable int64         // last sequences
+	WrittenBytes     int64         // of records since Open
 	LossEvents       int64         // what a power cut would take now: events,
 	LossBytes        int64         // and bytes of records,
 	LossTime         time.Duration // at most so old
@@ -382,7 +383,8 @@ func (j *Journal) Stats() Stats {
 	synced := j.syncedBytes.Load()
 	s.Written = j.Written()
 	s.LossEvents = s.Written - s.Durable
-	s.LossBytes = max(0, j.writtenBytes.Load()-synced)
+	s.WrittenBytes = j.writtenBytes.Load()
+	s.LossBytes = max(0, s.WrittenBytes-synced)
 	if s.LossBytes > 0 {
 		s.LossTime = max(0, time.Since(time.Unix(0, j.dirtySince.Load())))
 	}

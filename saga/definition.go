@@ -203,7 +203,7 @@ func Compensated[D any](d *Definition[D], fn func(c *Context[D]) error) { d.comp
 
 // route is what a definition does with one type of events.
 type route[D any] struct {
-	attach func(l *handlers.Lane, t *Table[D])
+	attach func(l *handlers.Lane, t *handlers.State[Table[D]])
 	tries  any // *tries[E, D]
 }
 
@@ -216,7 +216,7 @@ func on[E, D any](d *Definition[D], rank int, fn func(m *move[D], e E) (bool, er
 	r, ok := d.routes[t]
 	if !ok {
 		all := new(tries[E, D])
-		r = &route[D]{tries: all, attach: func(l *handlers.Lane, table *Table[D]) {
+		r = &route[D]{tries: all, attach: func(l *handlers.Lane, table *handlers.State[Table[D]]) {
 			key, _ := d.keys[t].(func(E) string)
 			handlers.Decide(l, d.name, func(c *handlers.Context, e E) error {
 				of := c.Key()
@@ -226,7 +226,7 @@ func on[E, D any](d *Definition[D], rank int, fn func(m *move[D], e E) (bool, er
 				if of == "" {
 					return nil // nobody's
 				}
-				m, err := d.begin(c, table, of)
+				m, err := d.begin(c, table.Of(c), of)
 				if err != nil {
 					return err
 				}
@@ -286,11 +286,13 @@ func (d *Definition[D]) Attach(l *handlers.Lane) error {
 	d.attached = true
 	on(d, 0, d.outOfTime)
 	on(d, 0, d.resumed)
-	table := newTable[D]()
-	handlers.Evolve(l, func(c *handlers.Context, m Moved[D]) error { return table.fold(c, m) })
-	for _, r := range d.order {
-		r.attach(l, table)
-	}
+	l.Declared(func() {
+		table := handlers.Keep(l, "saga/"+d.name, newTable[D])
+		handlers.Evolve(l, func(c *handlers.Context, m Moved[D]) error { return table.Of(c).fold(c, m) })
+		for _, r := range d.order {
+			r.attach(l, table)
+		}
+	})
 	return nil
 }
 

@@ -1,0 +1,229 @@
+package headrace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/headrace/headrace/event"
+	"github.com/headrace/headrace/handlers"
+	"github.com/headrace/headrace/journal"
+)
+
+// ReplayOptions configures Replay; the zero value is the default.
+type ReplayOptions struct {
+	// Until is the last sequence to replay; 0 = to the end of what is written.
+	Until int64
+	// UntilTime is the last time to replay: that of the journal's records, Context.Time of handlers. Default: no end.
+	UntilTime time.Time
+	// AcceptLost goes on where a repair of the journal left lost records, as if they were voids.
+	AcceptLost bool
+	// AcceptSchema goes on where a type does not fit the log: see SchemaError.
+	AcceptSchema bool
+	// FromStart replays the whole log. By default Replay begins with the newest snapshot that is not behind its
+	// end and fits the topology, if there is one.
+	FromStart bool
+
+	only int64 // the snapshot to begin with, and no other; 0 = any
+}
+
+// Replayed is what Replay found.
+type Replayed struct {
+	LastSequence    int64 // the last one replayed
+	DurableSequence int64 // as the journal promises it
+	Events          int64 // events up to LastSequence; the rest are voids
+	Snapshot        int64 // sequence of the snapshot that it began with, 0 for none
+	// PassedOver says why newer snapshots, up to the end of the replay, were not used.
+	PassedOver []error
+}
+
+// Replay rebuilds the state of a topology from the journal in dir, and the snapshots beside it. It reads only, also
+// beside an engine that writes to dir, and emits nothing. The state is in the topology's handlers
+// afterwards, as it was live when the last replayed event had been handled: what handlers had decided by then counts
+// for the states that Evolve changes, wherever in the log it stands, and so do failures for what is parked.
+//
+// Errors: ErrNoSnapshot if the log's beginning was removed and no snapshot makes up for it; those of Open.
+func Replay(dir string, t *Topology, o ReplayOptions) (Replayed, error) {
+	var none Replayed
+	if o.Until < 0 {
+		return none, fmt.Errorf("headrace: ReplayOptions.Until = %d: want 0 or a sequence", o.Until)
+	}
+	if !o.UntilTime.IsZero() && !time.Unix(0, o.UntilTime.UnixNano()).Equal(o.UntilTime) {
+		return none, fmt.Errorf("headrace: ReplayOptions.UntilTime = %v: want a time in the years 1678 to 2261", o.UntilTime)
+	}
+	if err := t.use(0); err != nil {
+		return none, err
+	}
+	r := &replayer{dir: dir, topology: t, options: o}
+	r.open = func(from int64, o journal.ReaderOptions) (*journal.Reader, error) {
+		return journal.OpenReader(dir, from, o)
+	}
+	if err := r.scan(); err != nil {
+		return none, err
+	}
+	return r.result, r.replay()
+}
+
+// replayer is one Replay under way.
+type replayer struct {
+	dir      string
+	topology *Topology
+	options  ReplayOptions
+	open     opener
+	history  *history
+	result   Replayed
+
+	// The records behind the last one to replay that answer events up to it; 0 = none.
+	aheadFrom, aheadTo int64
+}
+
+func (r *replayer) bounds() journal.ReaderOptions {
+	o := journal.ReaderOptions{Until: r.options.Until, Internal: true}
+	if !r.options.UntilTime.IsZero() {
+		o.UntilTime = r.options.UntilTime.UnixNano()
+	}
+	return o
+}
+
+// scan finds out where to begin and to end, and reads the headers in between.
+func (r *replayer) scan() error {
+	probe, err := r.open(0, journal.ReaderOptions{})
+	if err != nil {
+		return err
+	}
+	first := probe.Sequence() + 1
+	durable, err := probe.Durable()
+	if err := errors.Join(err, probe.Close()); err != nil {
+		return err
+	}
+	r.result.DurableSequence = durable
+	bounds := r.bounds()
+	s := &seeker{
+		dir: r.dir, topology: r.topology, open: r.open, first: first, options: bounds, acceptLost: r.options.AcceptLost,
+		fromStart: r.options.FromStart, only: r.options.only,
+	}
+	if r.history, err = s.seek(); err != nil {
+		return err
+	}
+	h := r.history
+	for _, c := range r.topology.registry.Types() { // types that the log does not know yet: no event has them
+		if _, _, err := h.catalog.Assign(c.Name()); err != nil {
+			return err
+		}
+	}
+	if _, err := h.settleNames(r.topology); err != nil {
+		return err
+	}
+	if _, err := h.describe(r.topology.registry, r.options.AcceptSchema); err != nil {
+		return err
+	}
+	r.result.LastSequence, r.result.Events, r.result.PassedOver = h.last, h.events, s.misfits
+	if h.from != nil {
+		r.result.Snapshot = h.from.Sequence
+	}
+	if h.last > 0 && (bounds.Until > 0 || bounds.UntilTime != 0) {
+		return r.lookAhead()
+	}
+	return nil
+}
+
+// lookAhead finds what stands behind the last record to replay and answers events up to it. A handler's answers stand
+// in the order of their causes: so it is enough to read until each one that matters has answered a later event.
+func (r *replayer) lookAhead() error {
+	h, waiting := r.history, map[uint64]bool{}
+	for _, p := range r.topology.lanes {
+		if p.lane.Foresees() {
+			for _, id := range p.lane.HandlerIDs() {
+				if id != handlers.TimersHandler {
+					waiting[h.names.hash(id)] = true
+				}
+			}
+		}
+	}
+	if len(waiting) == 0 {
+		return nil
+	}
+	rd, err := r.open(h.last+1, journal.ReaderOptions{})
+	if err != nil {
+		return err
+	}
+	defer rd.Close()
+	_, err = rd.Read(func(rec journal.Record) error {
+		if rec.Kind != journal.KindEvent {
+			return nil
+		}
+		v, err := event.Parse(rec.Body)
+		if err != nil {
+			return fmt.Errorf("headrace: event %d: %w", rec.Sequence, err)
+		}
+		o, ok := v.Origin()
+		if !ok {
+			return nil
+		}
+		if o.Cause > h.last {
+			if delete(waiting, o.Handler); len(waiting) == 0 {
+				return journal.ErrStop
+			}
+			return nil
+		}
+		if r.aheadTo = rec.Sequence; r.aheadFrom == 0 {
+			r.aheadFrom = rec.Sequence
+		}
+		return h.outcome(rec, o.Handler, o.Cause, v)
+	})
+	return err
+}
+
+// replay makes the state.
+func (r *replayer) replay() error {
+	h, t := r.history, r.topology
+	marks := map[string]int64{}
+	for _, p := range t.lanes {
+		for _, id := range p.lane.HandlerIDs() {
+			marks[id] = math.MaxInt64
+			if from, known := h.handlers[id]; known && p.effect != nil {
+				marks[id] = from
+			}
+		}
+	}
+	err := t.bind(handlers.Binding{Context: context.Background(), Types: handlers.NewTypes(t.registry, h.catalog), Watermarks: marks, Outcomes: h.outcomes, Formerly: h.names.former})
+	if err == nil {
+		err = h.load(t)
+	}
+	if err != nil || h.last == 0 {
+		return err
+	}
+	from := int64(math.MaxInt64)
+	for _, p := range t.lanes {
+		p.lane.Rereading(r.open.reread)
+		from = min(from, h.replaysFrom(p.lane))
+	}
+	// One pass for all lanes: a reader may have to judge the whole directory before it begins.
+	err = r.open.reread(from, h.last, func(rec journal.Record) error {
+		if rec.Kind == journal.KindLost && !r.options.AcceptLost {
+			return fmt.Errorf("%w: the first is %d", ErrLostEvents, rec.Sequence)
+		}
+		for _, p := range t.lanes {
+			if err := p.lane.Replay(rec); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil || r.aheadFrom == 0 {
+		return err
+	}
+	return r.open.reread(r.aheadFrom, r.aheadTo, func(rec journal.Record) error {
+		if rec.Kind != journal.KindEvent {
+			return nil
+		}
+		for _, p := range t.lanes {
+			if err := p.lane.ReplayAhead(rec.Type, rec.Body); err != nil {
+				return fmt.Errorf("headrace: event %d: %w", rec.Sequence, err)
+			}
+		}
+		return nil
+	})
+}
