@@ -372,11 +372,18 @@ func TestExplore_Share(t *testing.T) {
 				r := must(newRing[int64](Options{Slots: 4, Wait: parkingAtOnce}, m.plain))
 				s := &stage{Run: run, r: r, first: 1, ends: map[int64]int64{}}
 				handled := map[int64]int{}
+				newest := map[uint64]int64{} // of each key
+				key := func(v *int64) uint64 { return uint64(s.load(v)) / 3 % 3 }
 				var handlers []Handler[int64]
 				for i := range 3 {
 					handlers = append(handlers, HandlerFunc[int64](func(lo int64, span []int64) error {
 						for k := range span {
 							seq := lo + int64(k)
+							if of := key(&span[k]); newest[of] > seq {
+								explore.Fail("event %d of key %d comes after event %d", seq, of, newest[of])
+							} else {
+								newest[of] = seq
+							}
 							if by, twice := handled[seq]; twice {
 								explore.Fail("event %d is handled by lanes %d and %d", seq, by, i)
 							}
@@ -385,7 +392,6 @@ func TestExplore_Share(t *testing.T) {
 						return nil
 					}))
 				}
-				key := func(v *int64) uint64 { return uint64(s.load(v)) / 3 % 3 }
 				g := must(r.Share("share", key, handlers, ConsumerOptions{}))
 				must(r.Consume("end", HandlerFunc[int64](func(lo int64, span []int64) error {
 					for k := range span {

@@ -301,6 +301,7 @@ func TestRelease_FreesSlotsBeforeTheHandlerReturns(t *testing.T) {
 		c = mustConsume(t, r, "c", func(first int64, span []int64) error {
 			if first == 1 {
 				c.Release(2)
+				c.Release(5) // not of this span: nothing happens
 				<-leave
 			}
 			return nil
