@@ -10,6 +10,7 @@ import (
 	"github.com/headrace/headrace/event"
 	"github.com/headrace/headrace/handlers"
 	"github.com/headrace/headrace/internal/cpu"
+	"github.com/headrace/headrace/internal/failpoint"
 	"github.com/headrace/headrace/journal"
 )
 
@@ -191,6 +192,7 @@ func publish[T any](ctx context.Context, p *Producer, bound *handlers.Bound, cod
 	if err != nil {
 		return 0, err
 	}
+	failpoint.Hit(failpoint.AfterClaim)
 	s := p.engine.ring.Slot(seq)
 	published := false
 	defer func() { // what is claimed must be published, also when an encoder ends the goroutine

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/headrace/headrace/internal/failpoint"
 	"github.com/headrace/headrace/journal"
 )
 
@@ -78,6 +79,7 @@ func (c Checkpoint) Save(path string) (err error) {
 	if err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.BeforeCheckpoint)
 	if err := os.Rename(path+tempSuffix, path); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/event"
+	"github.com/headrace/headrace/internal/failpoint"
 	"github.com/headrace/headrace/journal"
 	"github.com/headrace/headrace/ring"
 )
@@ -437,6 +438,7 @@ func (r *effectRun) answer(k effectCall, c *EffectContext, why *failed) error {
 	if err != nil {
 		return halt(err)
 	}
+	failpoint.Hit(failpoint.BeforeAnswer)
 	if r.host.Room(e.lane.ctx) != nil {
 		return nil // the engine stops: it knows why, and the cause stays owed
 	}

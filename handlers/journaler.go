@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/headrace/headrace/internal/failpoint"
 	"github.com/headrace/headrace/journal"
 	"github.com/headrace/headrace/ring"
 )
@@ -72,6 +73,7 @@ func (h *Journaler) HandleSpan(first int64, span []Slot) error {
 	if err := h.journal.Commit(); err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.AfterJournal)
 	if h.replies.wanted() {
 		h.replies.look(first, span)
 	}

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"fmt"
+	"github.com/headrace/headrace/internal/failpoint"
 	"math"
 	"runtime/debug"
 	"time"
@@ -261,8 +262,12 @@ func (j *Journal) put(e *Entry, kind Kind, size int64) int64 {
 	le.PutUint64(rec[16:], uint64(e.Time))
 	le.PutUint64(rec[24:], w3)
 	first := w.firstWord(e, rec[recordHeaderBytes:recordHeaderBytes+n], seq, w3)
+	failpoint.Hit(failpoint.MidRecord)
 	if w.batch.left == 0 || w.holdBack(first, n) {
 		release64(w.mem, at, first)
+	}
+	if w.batch.left > 0 {
+		failpoint.Hit(failpoint.MidBatch)
 	}
 	w.advance(size, seq, e.Time)
 	return seq
@@ -415,6 +420,7 @@ func (j *Journal) roll() error {
 		}
 		return fmt.Errorf("journal: roll over: %w", err)
 	}
+	failpoint.Hit(failpoint.RollOver)
 	full := w.seg
 	indexBytes := w.index.recordBytes()
 	sl := seal{lastSequence: w.seq, lastTime: w.time, indexOffset: uint64(w.off)}

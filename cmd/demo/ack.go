@@ -110,6 +110,16 @@ func (w *ackWriter) write(a ack) error {
 	return err
 }
 
+// sample writes a state that was seen.
+func (w *ackWriter) sample(s sample) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, err := w.w.WriteString(s.line()); err != nil {
+		return err
+	}
+	return w.w.Flush()
+}
+
 func (w *ackWriter) flush() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -38,9 +38,8 @@ func (o childOptions) args() []string {
 	}
 }
 
-func parseChild(args []string) (o childOptions, err error) {
-	o.durability = modeGroup
-	f := newFlags(childName)
+// flags are what args makes.
+func (o *childOptions) flags(f *flags) {
 	f.Int64Var(&o.orders, "orders", 0, "")
 	f.Uint64Var(&o.seed, "seed", defaultSeed, "")
 	f.Float64Var(&o.ratePerSecond, "rate", 0, "")
@@ -48,6 +47,12 @@ func parseChild(args []string) (o childOptions, err error) {
 	f.Int64Var(&o.segmentBytes, "segment-bytes", runSegmentBytes, "")
 	f.Int64Var(&o.window, "window", 256, "")
 	f.Int64Var(&o.ackedSeq, "acked", 0, "")
+}
+
+func parseChild(args []string) (o childOptions, err error) {
+	o.durability = modeGroup
+	f := newFlags(childName)
+	o.flags(f)
 	err = f.parse(args)
 	o.dir = f.dir
 	if err == nil && (o.window < 1 || o.window > 1<<20 || o.orders < 0 || o.ratePerSecond < 0) {

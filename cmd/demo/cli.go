@@ -67,6 +67,7 @@ func commands() []command {
 		{"deadletters", deadlettersCommand},
 		{"redrive", redriveCommand},
 		{childName, childCommand},
+		{shopChildName, shopChildCommand},
 		{outsideName, outsideCommand},
 	}
 }
@@ -134,6 +135,8 @@ torture
   --cycles N           how often to kill (default 20)
   --durability M       as above; acknowledged is what is written (none) or durable (all others)
   --seed S             of the moments to kill at (default: another one each time; it is printed)
+  --shop               the child fulfils its orders, and its log is held to ten invariants
+  --saga M             who directs that; with --shop
 
 Exit status: 0 if all is well, 1 if not, 2 if the command line was not understood.
 Progress goes to standard error. Interrupt (^C) ends a run in order; a second one at once.

@@ -194,6 +194,7 @@ type course struct {
 	refunded, released, mailed, ended int64
 	refused                           int64
 	completed                         bool
+	items                             []fulfil.Item // reserved
 	amount, paidMilli, refundedMilli  int64
 	dead, redriven                    int64 // the last outcome that made it a dead letter, and what came after it
 }

@@ -37,12 +37,27 @@ func (in *inspector) checkStock(c *handlers.Context, e fulfil.Event) error {
 		}
 		return nil
 	}
+	held := func(order string, items []fulfil.Item) error {
+		if l := in.orders[order]; l == nil || !slices.Equal(l.items, items) {
+			return broken(errStock, c, order, "%v leave the shelf, and other items are reserved", items)
+		}
+		return nil
+	}
 	switch e := e.(type) {
 	case fulfil.StockReserved:
+		if l := in.orders[e.Order]; l != nil {
+			l.items = e.Items
+		}
 		return each(e.Items, func(s *shelf, n int64) { s.onHand -= n; s.reserved += n })
 	case fulfil.StockReleased:
+		if err := held(e.Order, e.Items); err != nil {
+			return err
+		}
 		return each(e.Items, func(s *shelf, n int64) { s.reserved -= n; s.onHand += n })
 	case fulfil.OrderShipped:
+		if err := held(e.Order, e.Items); err != nil {
+			return err
+		}
 		return each(e.Items, func(s *shelf, n int64) { s.reserved -= n; s.shipped += n })
 	case fulfil.GoodsReceived:
 		return touch(e.Stock, func(s *shelf) { s.received += e.Quantity; s.onHand += e.Quantity })

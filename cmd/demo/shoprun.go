@@ -92,7 +92,7 @@ func runShop(ctx context.Context, o runOptions, source shop.Source, s streams) (
 	sayRecovery(s, eng.Recovery())
 	_, err = takeOrders(ctx, a, eng, source, o, s)
 	if err == nil {
-		err = a.shop.settle(ctx, eng, s)
+		err = a.shop.settle(ctx, eng, 0, s)
 	}
 	if ctx.Err() != nil {
 		s.say("Interrupted; what is not done stays in the log, and goes on at the next run.")
@@ -113,11 +113,13 @@ func runShop(ctx context.Context, o runOptions, source shop.Source, s streams) (
 	return printShop(s, m, a.shop.figures(), dead, o.json)
 }
 
-// settle waits until every order has ended, or is held up by a dead letter.
-func (f *fulfilment) settle(ctx context.Context, eng *headrace.Engine, s streams) error {
+// settle waits until every order has ended, or is held up by a dead letter; and, if stalled is not 0, no longer than that
+// for the next event.
+func (f *fulfilment) settle(ctx context.Context, eng *headrace.Engine, stalled time.Duration, s streams) error {
 	var bar *screen.Progress
 	look := time.NewTicker(10 * time.Millisecond)
 	defer look.Stop()
+	moved := time.Now()
 	for {
 		last := eng.Stats().Ring.Cursor
 		for _, lane := range []string{"logic", f.state.Name()} {
@@ -149,6 +151,11 @@ func (f *fulfilment) settle(ctx context.Context, eng *headrace.Engine, s streams
 		case <-look.C:
 		case <-eng.Halted():
 		case <-ctx.Done():
+		}
+		if now := eng.Stats().Ring.Cursor; now != last {
+			moved = time.Now()
+		} else if stalled > 0 && time.Since(moved) > stalled {
+			return nil // no order goes on: who looks at the log sees which
 		}
 	}
 }

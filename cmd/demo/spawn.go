@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/headrace/headrace/internal/failpoint"
 	"io"
 	"os"
 	"os/exec"
@@ -23,6 +24,13 @@ type killPlan struct {
 	afterOrders int64         // acknowledged; 0 = not so
 	afterStart  time.Duration // 0 = not so
 	afterOpen   time.Duration // once its engine is open; 0 = not so
+	failpoint   string        // it kills itself at this place, if it comes there; "" = not so
+}
+
+// childProcess is what to start.
+type childProcess struct {
+	args []string
+	note func(line string) (taken bool, err error) // is given the lines that may be no acknowledgements; nil = none
 }
 
 // life is what became of a child.
@@ -36,12 +44,15 @@ type life struct {
 // liveAndDie starts a child, keeps what it acknowledges in acks and kills it as planned. It returns when
 // the child is gone and all that it had written has been read. watch, which may be nil, is told
 // the number of orders acknowledged so far.
-func liveAndDie(ctx context.Context, o childOptions, plan killPlan, acks *promises, watch func(orders int64)) (l life, err error) {
+func liveAndDie(ctx context.Context, o childProcess, plan killPlan, acks *promises, watch func(orders int64)) (l life, err error) {
 	exe, err := os.Executable()
 	if err != nil {
 		return l, err
 	}
-	cmd := exec.Command(exe, o.args()...)
+	cmd := exec.Command(exe, o.args...)
+	if plan.failpoint != "" {
+		cmd.Env = append(os.Environ(), failpoint.Variable+"="+plan.failpoint)
+	}
 	said := &tail{}
 	cmd.Stderr = said
 	hold, err := cmd.StdinPipe() // while it is open the child knows its parent to be alive
@@ -78,6 +89,11 @@ func liveAndDie(ctx context.Context, o childOptions, plan killPlan, acks *promis
 			}
 			return nil
 		}
+		if o.note != nil {
+			if taken, err := o.note(line); taken || err != nil {
+				return err
+			}
+		}
 		a, err := parseAck(line)
 		if err != nil {
 			return err
@@ -96,7 +112,7 @@ func liveAndDie(ctx context.Context, o childOptions, plan killPlan, acks *promis
 		kill()
 	}
 	waitErr := cmd.Wait()
-	l.killed = killed.Load() && waitErr != nil
+	l.killed = (killed.Load() || plan.failpoint != "" && cmd.ProcessState.ExitCode() < 0) && waitErr != nil
 	switch {
 	case readErr != nil:
 		return l, readErr

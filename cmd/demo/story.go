@@ -93,7 +93,7 @@ func takeAndDie(ctx context.Context, s streams, dir string, orders int64, acks *
 	at := orders*4/10 + rand.Int64N(orders*2/10)
 	bar := s.progress(screen.ProgressOptions{Label: "   taking", Unit: "orders", Total: orders})
 	defer bar.End()
-	return liveAndDie(ctx, o, killPlan{afterOrders: at}, acks, bar.Set)
+	return liveAndDie(ctx, childProcess{args: o.args()}, killPlan{afterOrders: at}, acks, bar.Set)
 }
 
 // recoverAndFinish opens what the child left, takes the rest of the orders, and returns the figures of

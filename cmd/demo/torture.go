@@ -31,18 +31,25 @@ type tortureOptions struct {
 	cycles     int64
 	durability mode
 	seed       uint64 // of the moments to kill at
+	shop       bool   // the child fulfils its orders
+	saga       sagaMode
 }
 
 func parseTorture(args []string) (tortureOptions, error) {
-	o := tortureOptions{durability: modeGroup, seed: rand.Uint64()}
+	o := tortureOptions{durability: modeGroup, seed: rand.Uint64(), saga: choreography}
 	f := newFlags("torture")
 	f.Int64Var(&o.cycles, "cycles", defaultCycles, "")
 	f.Uint64Var(&o.seed, "seed", o.seed, "")
 	f.Var(&o.durability, "durability", "")
+	f.BoolVar(&o.shop, "shop", false, "")
+	f.Var(&o.saga, "saga", "")
 	if err := f.parse(args); err != nil {
 		return o, err
 	}
 	o.dir = f.dir
+	if f.set["saga"] && !o.shop {
+		return o, wrong("--saga goes with --shop")
+	}
 	if o.cycles < 1 || o.cycles > maxCycles {
 		return o, wrong("--cycles %d: want 1 to %d", o.cycles, maxCycles)
 	}
@@ -81,6 +88,9 @@ func tortureCommand(ctx context.Context, args []string, s streams) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, acks.close()) }()
+	if o.shop {
+		return tortureShop(ctx, o, acks, s)
+	}
 	c := &campaign{o: o, acks: acks, rng: rand.New(rand.NewPCG(o.seed, 0)), opens: 20 * time.Millisecond}
 	if err := c.acks.checkAll(o.dir); err != nil {
 		return err
@@ -116,7 +126,7 @@ func (c *campaign) kill(ctx context.Context, s streams) error {
 	defer bar.End()
 	for i := int64(1); i <= c.o.cycles; i++ {
 		plan := c.plan()
-		l, err := liveAndDie(ctx, c.child(0), plan, c.acks, nil)
+		l, err := liveAndDie(ctx, childProcess{args: c.child(0).args()}, plan, c.acks, nil)
 		if err != nil {
 			return fmt.Errorf("cycle %d: %w", i, err)
 		}
@@ -169,7 +179,7 @@ func (c *campaign) end(ctx context.Context) (m shop.Summary, answers int64, err 
 	case !errors.Is(err, journal.ErrNotFound): // killed before there was a journal
 		return m, 0, err
 	}
-	if _, err := liveAndDie(ctx, c.child(orders), killPlan{}, c.acks, nil); err != nil {
+	if _, err := liveAndDie(ctx, childProcess{args: c.child(orders).args()}, killPlan{}, c.acks, nil); err != nil {
 		return m, 0, fmt.Errorf("in peace: %w", err)
 	}
 	if err := c.acks.checkAll(c.o.dir); err != nil {
