@@ -68,7 +68,8 @@ func (p *Poller[T]) Consumer() *Consumer { return p.place.Consumer }
 // over.
 //
 // The errors are final: ErrClosed once everything of a closed ring is handled, ErrHalted, ErrLeft. It
-// does not block, and does not allocate.
+// does not block, and does not allocate. It may take up to 16 us to say that nothing is readable where
+// the caller has taken more than ten events a microsecond until then: see chase.
 func (p *Poller[T]) Poll(max int) (first int64, span []T, err error) {
 	p.finish()
 	for {
@@ -88,6 +89,7 @@ func (p *Poller[T]) Poll(max int) (first int64, span []T, err error) {
 		hi := upstream{p.place.Consumer}.Load()
 		if hi < lo {
 			if !p.seq.stopping() || !p.seq.drained(cursor) {
+				p.chase.rest(cursor)
 				return 0, nil, nil
 			}
 			p.stop(p.seq.stopError(), true)
@@ -123,7 +125,11 @@ func (p *Poller[T]) Wait(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if p.await(p.cursor.Load()+1, ctx.Done()) == given {
+	cursor := p.cursor.Load()
+	if (upstream{p.place.Consumer}).Load() <= cursor {
+		p.chase.rest(cursor)
+	}
+	if p.await(cursor+1, ctx.Done()) == given {
 		return ctx.Err()
 	}
 	return nil

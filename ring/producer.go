@@ -121,6 +121,19 @@ func (l *lead) exploredPublish(lo, hi int64) {
 //go:noinline
 func (l *lead) claim() (err error) {
 	s := l.seq
+	if s.multi && !debugging { // tryClaimMulti, as far as it goes where there is room
+		word := s.shared.word.Load()
+		if g := s.gating.Load(); g != nil && word >= 0 && word < s.slots+g.seen.Load() {
+			if s.shared.word.CompareAndSwap(word, word+1) {
+				l.claimed = word + 1
+				if l.claimed&(s.stretch-1) == 0 {
+					s.fetchAhead(l.claimed)
+				}
+				return nil
+			}
+			s.giveWay(0)
+		}
+	}
 	switch {
 	case debugging:
 		l.claimed, err = s.checked(1, func() (int64, error) { return s.claim(1) })

@@ -40,7 +40,8 @@ type sequencer struct {
 
 	base      unsafe.Pointer // of the slots
 	slotBytes int64
-	stretch   int64 // single: events that are claimed between two prefetches
+	stretch   int64 // events that are claimed between two prefetches; multi: a power of two
+	rests     int32 // multi: hints in the rest of a producer that lost a race
 
 	armed *int64 // published.wakeAt where quick, slow.armed elsewhere
 
@@ -233,11 +234,12 @@ func (s *sequencer) claimed() int64 {
 	return min(claimed, atomic.LoadInt64(&s.single.ceiling))
 }
 
-// prefetch fetches the slots of [lo, lo+n), up to where the ring wraps, for whoever will write them.
+// prefetch fetches the slots of [lo, lo+n), up to where the ring wraps, for whoever will write them;
+// of large slots the beginning, as nobody knows how much of them is written.
 func (s *sequencer) prefetch(lo, n int64) {
 	at := lo & (s.slots - 1)
 	n = min(n, s.slots-at)
-	cpu.PrefetchWrite(unsafe.Add(s.base, at*s.slotBytes), n*s.slotBytes)
+	cpu.PrefetchWrite(unsafe.Add(s.base, at*s.slotBytes), min(n*s.slotBytes, 2*stretchBytes))
 }
 
 // publish makes [lo, hi] readable. If the sequencer is quick the store has been made already, and once

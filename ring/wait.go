@@ -70,7 +70,8 @@ func WaitPark() WaitStrategy {
 
 // WaitAdaptive is the default. It spins for about 2 us, but only while fewer goroutines spin
 // than there are processors besides the waiter's own, and not at all on one; then it yields a
-// few times, then it blocks until it is woken.
+// few times, then it blocks until it is woken. While others spin it yields as often more as it would
+// have polled, so that two sides that answer each other do not park where nobody else has work.
 func WaitAdaptive() WaitStrategy {
 	return WaitStrategy{name: "adaptive", spins: 8, pause: cpu.PausesFor(pollInterval), yields: 4,
 		parks: true, adaptive: true}
@@ -177,6 +178,7 @@ func (w WaitStrategy) begin() waiter {
 		if n := processors.n.Load(); n < 2 || spinners.n.Add(1) >= n {
 			if n >= 2 {
 				spinners.n.Add(-1)
+				v.yields += v.spins
 			}
 			v.spins = 0
 		} else {

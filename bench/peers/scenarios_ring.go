@@ -11,7 +11,7 @@ func lmaxScenarios() []Scenario {
 		{
 			Name:    "ring/one-to-one-raw",
 			About:   "sequences alone: no event is written or read, so compare it with nothing else",
-			Work:    Work{Events: 10_000_000, Batch: 1},
+			Work:    Work{Events: 30_000_000, Batch: 1},
 			Want:    func(w Work) uint64 { return uint64(w.Events) },
 			Systems: rawSystems(),
 		},
@@ -163,6 +163,30 @@ func machineScenarios() []Scenario {
 				{"many", each(bareStream(4096, false))},
 			},
 		},
+		claimScenario(),
+	}
+}
+
+func claimScenario() Scenario {
+	return Scenario{
+		Name:    "machine/claim",
+		About:   "three goroutines that claim from one word by compare-and-swap and write a slot each time, and nobody reads; losers rest or not; one alone",
+		Work:    Work{Events: 9_000_000, Batch: 1, BodyBytes: 8, Producers: 3},
+		Want:    ringSum,
+		Threads: 3,
+		Systems: []System{
+			{"race", each(bareClaims(0))},
+			{"losers-rest", each(bareClaims(claimRest))},
+			{"alone", each(alone(bareClaims(0)))},
+		},
+	}
+}
+
+// alone runs round with one producer.
+func alone(round func(Work) (Result, error)) func(Work) (Result, error) {
+	return func(w Work) (Result, error) {
+		w.Producers = 1
+		return round(w)
 	}
 }
 

@@ -134,5 +134,42 @@ func bareStream(every int, fetched bool) func(Work) (Result, error) {
 	}
 }
 
+// claimRest is how long a claimer rests that has lost a compare-and-swap.
+const claimRest = 4 * time.Microsecond
+
+// bareClaims is what remains of several producers when everything but the work is taken away: each
+// takes numbers from one word by compare-and-swap and writes each into its slot. Nobody reads them,
+// and no slot is waited for. With rest, who loses a race stands back. The sum is that of what was claimed.
+func bareClaims(rest time.Duration) func(Work) (Result, error) {
+	return func(w Work) (Result, error) {
+		slots := new([ringSlots]uint64)
+		word := new(line)
+		sums := make([]tally, w.producers())
+		pauses := cpu.PausesFor(rest)
+		start := time.Now()
+		err := produce(w, func(first, n int) error {
+			var sum uint64
+			for range n {
+				seq := atomic.LoadInt64(&word.v) + 1
+				for !atomic.CompareAndSwapInt64(&word.v, seq-1, seq) {
+					if rest > 0 {
+						cpu.Pause(pauses)
+					}
+					seq = atomic.LoadInt64(&word.v) + 1
+				}
+				cpu.StoreRelease((*int64)(unsafe.Pointer(&slots[seq&ringMask])), seq)
+				sum += uint64(seq)
+			}
+			sums[(first-1)/n].n = sum
+			return nil
+		})
+		res := Result{Start: start, Elapsed: time.Since(start)}
+		for i := range sums {
+			res.Sum += sums[i].n
+		}
+		return res, err
+	}
+}
+
 func storeRelease(p *int64, v int64) { cpu.StoreRelease(p, v) }
 func storeFenced(p *int64, v int64)  { atomic.StoreInt64(p, v) }
