@@ -11,7 +11,7 @@
 //     belongs into a follower (Engine.Follow).
 //   - A handler that fails halts the engine, and fails again at the next Open until it is fixed, unless
 //     it has a failure policy (handlers.Lane.OnFailure): nothing is skipped in silence.
-//   - All of the log is replayed at Open, and all of it is kept.
+//   - All of the log is replayed at Open, and all of it is kept, unless there are snapshots.
 //
 // # Use
 //
@@ -46,6 +46,23 @@
 // survives restarts. It is provisional until written: a crash before that gives it to another event.
 // The engine's own entries (which id a type has, since when a handler answers) and publishes that
 // failed in the middle (voids) have numbers too.
+//
+// # Snapshots
+//
+// With Options.Snapshots the engine writes down now and then what its lanes come to, and the next Open replays only
+// what the log holds behind that:
+//
+//	eng, err := headrace.Open(dir, t, headrace.Options{
+//		Snapshots: headrace.SnapshotOptions{EveryEvents: 1_000_000, AtClose: true},
+//		Retention: headrace.Retention{MaxAge: 30 * 24 * time.Hour},
+//	})
+//
+// Every lane has to declare its state (handlers.Keep, or Lane.Stateless; projections, aggregates and sagas do), else Open
+// names the one that does not. A snapshot that does not fit, because the type of a state has changed or a
+// handler was added that would have changed it, is passed over for the whole log. What a fold computes is not part of
+// that comparison: who changes it changes the state's name, or what its SnapshotSchema says. VerifySnapshots proves that
+// snapshots and log lead to the same states. Retention lets go of the log behind snapshots; what
+// needs its beginning after that, such as a new read model, is refused with ErrNoSnapshot.
 //
 // # Packages
 //

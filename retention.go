@@ -1,6 +1,7 @@
 package headrace
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -48,13 +49,16 @@ const (
 // Options.Retention. The report names, as HeldBy, what keeps a segment that r gives up: the snapshots (as long as there
 // are fewer than SnapshotOptions.Keep that fit, everything), parked events, a follower.
 //
-// It reads and checks every snapshot that is relied on, so it takes as long. Errors are those of journal.Journal.Trim.
+// It reads and checks every snapshot that is relied on, so it takes as long. Errors are ErrClosed, ErrHalted and
+// those of journal.Journal.Trim.
 func (e *Engine) Trim(r Retention) (journal.TrimReport, error) {
 	if err := r.validate(); err != nil {
 		return journal.TrimReport{}, err
 	}
-	e.snapshots.turn <- struct{}{}
-	defer func() { <-e.snapshots.turn }()
+	if err := e.snapshots.begin(e.ctx); err != nil {
+		return journal.TrimReport{}, e.stopped(context.Background(), err)
+	}
+	defer e.snapshots.end()
 	return e.snapshots.trim(r)
 }
 

@@ -142,7 +142,7 @@ type SnapshotStats struct {
 // holds behind it.
 //
 // It publishes an event, handlers.SnapshotMarked. When a lane comes to that event it encodes its states, and stands
-// still meanwhile: about as long as writing as many bytes to memory takes, a few milliseconds a megabyte where msgpack does it. The
+// still meanwhile, longer the larger they are: SnapshotInfo.Pause says how long. The
 // lanes do so each for itself, and everything else happens beside them. The snapshot counts, and gets its name, once
 // every answer to an event up to there is durable.
 //
@@ -152,14 +152,9 @@ func (e *Engine) Snapshot(ctx context.Context) (SnapshotInfo, error) {
 	if handlers.InLane(ctx) || handlers.OnLane(e.lanes) {
 		return SnapshotInfo{}, ErrWouldDeadlock
 	}
-	select {
-	case e.snapshots.turn <- struct{}{}:
-		defer func() { <-e.snapshots.turn }()
-	case <-ctx.Done():
-		return SnapshotInfo{}, ctx.Err()
+	if err := e.snapshots.begin(ctx); err != nil {
+		return SnapshotInfo{}, err
 	}
-	if e.closing.Load() {
-		return SnapshotInfo{}, ErrClosed
-	}
+	defer e.snapshots.end()
 	return e.snapshots.take(ctx, e.capture)
 }

@@ -132,6 +132,27 @@ func (e *Engine) atRest(ctx context.Context) (*captured, error) {
 	return c, e.journal.WaitDurable(ctx, last)
 }
 
+// begin takes the turn, which end gives back. Errors: ErrClosed once the engine is closing; that of ctx.
+func (n *snapshots) begin(ctx context.Context) error {
+	if n.engine.closing.Load() {
+		return ErrClosed
+	}
+	select {
+	case n.turn <- struct{}{}:
+	case <-n.engine.done:
+		return ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if n.engine.closing.Load() {
+		n.end()
+		return ErrClosed
+	}
+	return nil
+}
+
+func (n *snapshots) end() { <-n.turn }
+
 // take takes a snapshot and lets go of old ones. Who calls it has the turn.
 func (n *snapshots) take(ctx context.Context, capture func(context.Context) (*captured, error)) (SnapshotInfo, error) {
 	began := time.Now()

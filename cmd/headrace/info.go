@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"text/tabwriter"
+	"time"
 
+	engine "github.com/headrace/headrace"
 	"github.com/headrace/headrace/journal"
 )
 
@@ -47,6 +49,29 @@ type reportJSON struct {
 	Signed      int    `json:"signed"`
 	Chained     int64  `json:"chained_sequence"`
 	Root        string `json:"root,omitempty"`
+
+	Snapshots []snapshotJSON `json:"snapshots,omitempty"`
+	Damaged   []string       `json:"damaged_snapshots,omitempty"`
+}
+
+// snapshotJSON is a snapshot as --json writes it.
+type snapshotJSON struct {
+	Sequence int64     `json:"sequence"`
+	Bytes    int64     `json:"bytes"`
+	SHA256   string    `json:"sha256"`
+	Created  time.Time `json:"created"`
+}
+
+// snapshots adds what lies beside the journal in dir.
+func (r *reportJSON) snapshots(dir string) error {
+	good, damaged, err := engine.Snapshots(dir)
+	for _, s := range good {
+		r.Snapshots = append(r.Snapshots, snapshotJSON{s.Sequence, s.Bytes, fmt.Sprintf("%x", s.SHA256), s.Created})
+	}
+	for _, d := range damaged {
+		r.Damaged = append(r.Damaged, d.Error())
+	}
+	return err
 }
 
 func (in *invocation) showReport(rep journal.Report) error {
@@ -61,6 +86,9 @@ func (in *invocation) showReport(rep journal.Report) error {
 	}
 	for _, s := range rep.Segments {
 		r.Bytes += s.Bytes
+	}
+	if err := r.snapshots(in.args[0]); err != nil {
+		return err
 	}
 	if in.json {
 		return in.show(r)
@@ -96,6 +124,12 @@ func (in *invocation) showReport(rep journal.Report) error {
 		line("root", "%s", r.Root)
 	} else {
 		line("chain", "none")
+	}
+	for _, s := range r.Snapshots {
+		line("snapshot", "at %d, %d bytes, %s old, sha256 %s", s.Sequence, s.Bytes, time.Since(s.Created).Round(time.Second), s.SHA256)
+	}
+	for _, d := range r.Damaged {
+		line("damaged", "%s", d)
 	}
 	return w.Flush()
 }

@@ -53,6 +53,16 @@ func main() {
 		check(err)
 		then.View(func(n *int, _ int64) { fmt.Printf("after event %d: %d\n", seq-first+1, *n) })
 	}
+	// A snapshot saves the way there: a replay to a sequence behind it begins with it.
+	snap, err := eng.Snapshot(ctx)
+	check(err)
+	last, err = headrace.Publish(ctx, p, Moved{5}, headrace.Meta{})
+	check(err)
+	check(eng.WaitWritten(ctx, last))
+	t, then := topology()
+	found, err := headrace.Replay(dir, t, headrace.ReplayOptions{Until: last})
+	check(err)
+	then.View(func(n *int, _ int64) { fmt.Println("from the snapshot:", *n, found.Snapshot == snap.Sequence) })
 	check(eng.Close(ctx))
 }
 
