@@ -13,13 +13,18 @@ import (
 
 // publishAll publishes one or more messages as an atomic batch. With try it fails with ErrWouldBlock
 // instead of waiting.
-func (p *Producer) publishAll(ctx context.Context, messages []Message, try bool) (int64, error) {
+func (p *Producer) publishAll(ctx context.Context, messages []Message, try bool) (first int64, err error) {
 	if limit := p.engine.maxBatchEvents(); len(messages) > limit {
 		return 0, fmt.Errorf("%w: %d events, limit %d", handlers.ErrBatchTooLarge, len(messages), limit)
 	}
 	bounds, err := p.lookupAll(messages)
 	if err != nil {
 		return 0, err
+	}
+	if p.engine.options.Observer != nil {
+		var end func(int64, error)
+		messages, end = p.observeAll(ctx, messages, bounds)
+		defer func() { end(first, err) }()
 	}
 	if try {
 		err = p.admitNow()

@@ -138,7 +138,7 @@ func (e *Engine) start() error {
 	}
 	err = e.topology.bind(handlers.Binding{
 		Context: e.ctx, Types: e.types, Watermarks: h.marks(e.topology), Timers: e.timers != nil,
-		Outcomes: h.outcomes, Clock: e.options.Clock, Formerly: h.names.former,
+		Outcomes: h.outcomes, Clock: e.options.Clock, Observer: e.options.Observer, Told: e.told, Formerly: h.names.former,
 		Limits: handlers.Limits{
 			EventBytes:  e.maxBody(),
 			BatchEvents: e.maxBatchEvents(),
@@ -169,6 +169,9 @@ func (e *Engine) start() error {
 		go e.snapshots.run()
 	} else {
 		close(e.snapshots.ended)
+	}
+	if e.options.logs {
+		go e.watchLanes()
 	}
 	if e.ticker = newProducer(e, systemProducer); e.timers != nil {
 		go e.runClock()

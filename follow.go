@@ -96,9 +96,10 @@ func (e *Engine) Follow(ctx context.Context, o FollowOptions, fn func(context.Co
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(e.followCtx, func() { cancel(ErrClosed) })()
-	f := follower{engine: e, options: o, fn: fn}
-	e.nowReads(&f)
-	defer e.readsNoMore(&f)
+	f := &follower{engine: e, options: o, fn: fn}
+	f.shown.Store(max(o.From, 1) - 1)
+	e.nowReads(f)
+	defer e.readsNoMore(f)
 	if o.Name != "" {
 		f.path = filepath.Join(e.dir, checkpointFolder, o.Name)
 	}
@@ -160,7 +161,13 @@ type follower struct {
 	reads   atomic.Int64        // it needs the log from here on; 0 = from its beginning
 	at      handlers.Checkpoint // the last event handled
 	unsaved int
-	failed  error // what fn returned
+	failed  error        // what fn returned
+	shown   atomic.Int64 // sequence of at, for those who look
+}
+
+// provisional tells whether it reads what is not durable.
+func (f *follower) provisional() bool {
+	return f.options.Provisional || f.engine.options.Journal.Durability == journal.None()
 }
 
 func (f *follower) run(ctx context.Context) error {
@@ -170,7 +177,7 @@ func (f *follower) run(ctx context.Context) error {
 	}
 	f.reads.Store(from)
 	gate := journal.Durable
-	if f.options.Provisional || f.engine.options.Journal.Durability == journal.None() {
+	if f.provisional() {
 		gate = journal.Written
 	}
 	r, err := f.engine.journal.NewReader(from, journal.ReaderOptions{UpTo: gate, Until: f.options.Until})
@@ -226,6 +233,7 @@ func (f *follower) resume() (int64, error) {
 		err = fmt.Errorf("%w: no event %d", handlers.ErrDiverged, c.Sequence)
 	}
 	f.at = c
+	f.shown.Store(c.Sequence)
 	return c.Sequence + 1, err
 }
 
@@ -241,6 +249,7 @@ func (f *follower) handle(ctx context.Context, rec journal.Record) error {
 	}
 	f.at = handlers.CheckpointOf(rec)
 	f.reads.Store(rec.Sequence)
+	f.shown.Store(rec.Sequence)
 	if f.unsaved++; f.path != "" && f.unsaved >= f.options.CheckpointEvery {
 		return f.save()
 	}

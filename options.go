@@ -72,8 +72,15 @@ type Options struct {
 	// Err and Close tell it too. Default none.
 	OnError func(error)
 
-	// Logger is told about recovery, halts and what else an operator should know. Default silent.
+	// Observer watches what is published and handled, for tracing. Default none.
+	Observer Observer
+
+	// Logger is told what an operator should know: opening and what recovery found, handlers that are missing,
+	// events that are parked, skipped or dead letters, lanes that are so slow that producers are about to
+	// wait, halts. Nothing is logged for an event that goes well. Default silent.
 	Logger *slog.Logger
+
+	logs bool // there is a Logger
 }
 
 const (
@@ -100,7 +107,7 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Clock == nil {
 		o.Clock = systemClock{}
 	}
-	if o.Logger == nil {
+	if o.logs = o.Logger != nil; !o.logs {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if o.Journal.Logger == nil {

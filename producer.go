@@ -158,6 +158,12 @@ func publishSystem[T any](ctx context.Context, p *Producer, v T, m Meta) (int64,
 }
 
 func publishChecked[T any](ctx context.Context, p *Producer, bound *handlers.Bound, codec *event.Type[T], v *T, m *Meta) (seq int64, fresh bool, err error) {
+	if p.engine.options.Observer != nil && !bound.System() {
+		var end func(int64, error)
+		if m.Trace, end = p.observe(ctx, bound, m.Key, m.Trace); end != nil {
+			defer func() { end(seq, err) }()
+		}
+	}
 	if err := p.admit(ctx); err != nil {
 		return 0, false, err
 	}

@@ -83,7 +83,7 @@ func (d *typed[T]) try(c *Context, k *call[T]) (why *failed) {
 		c.limited = newLimit(c.lane, limit)
 		defer func() { c.limited.stop(); c.limited = nil }()
 	}
-	err := k.fn(c, d.value)
+	err := d.invoke(c, k)
 	if err == nil && c.lane.outputs != nil {
 		err = c.lane.outputs.err
 	}
@@ -128,6 +128,7 @@ func (c *Context) failed(p *parking, why failed, before func(*Context) error) er
 	}
 	h := &c.lane.outputs.header
 	o := Outcome{f, h.ID, h.CorrelationID}
+	c.lane.tell(f)
 	if c.handler.role == roleOn {
 		p.outcomes[c.cause] = o // for the next rebuild
 	}

@@ -29,6 +29,9 @@ type Context struct {
 	again    *redelivery // nil: it sees the event for the first time
 	limited  *limit      // nil: it may take its time
 
+	seen  context.Context // what an Observer has put in; nil: nothing
+	trace event.Trace     // of its span; zero: that of the event
+
 	handler *reaction // whose call this is; nil between calls
 	ordinal uint32
 	seeded  bool // pcg belongs to this call
@@ -116,7 +119,11 @@ func (c *Context) Value(key any) any {
 	}
 	// The same context as Done and Err: so what package context derives from c hangs on that, and needs no
 	// goroutine that looks at c when the call is over.
-	return c.ends().Value(key)
+	v := c.ends().Value(key)
+	if v == nil && c.seen != nil {
+		v = c.seen.Value(key)
+	}
+	return v
 }
 
 // InLane reports whether ctx is, or comes from, the Context of a handler on a lane.
@@ -233,7 +240,9 @@ func (c *Context) fill(h *event.Header, o EmitOptions) error {
 	}
 	h.HasOrigin = true
 	h.Origin = event.Origin{Handler: c.handler.hash, Cause: c.cause, Ordinal: c.ordinal, Depth: depth}
-	h.Trace = c.event.Trace()
+	if h.Trace = c.trace; h.Trace.IsZero() {
+		h.Trace = c.event.Trace()
+	}
 	h.Producer = c.handler.id
 	if h.Key = o.Key; h.Key == "" {
 		h.Key = c.Key()

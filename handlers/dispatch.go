@@ -99,7 +99,7 @@ func (d *typed[T]) runFirst(c *Context, n int) error {
 			with = c.evolver()
 		}
 		c.begin(r)
-		err := d.calls[i].fn(with, d.value)
+		err := d.invoke(with, &d.calls[i])
 		if err == nil && r.emits() {
 			err = c.commit()
 		}

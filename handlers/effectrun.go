@@ -362,7 +362,7 @@ func (r *effectRun) try(k effectCall, c *EffectContext, cancel context.CancelCau
 			}
 		}()
 	}
-	err = call()
+	err = c.watched(call)
 	c.mu.Lock()
 	reported := c.out.err
 	c.mu.Unlock()
@@ -429,6 +429,7 @@ func (r *effectRun) answer(k effectCall, c *EffectContext, why *failed) error {
 		c.out.reset()
 		c.ordinal = 0
 		err = report(c, &f, EmitOptions{}, true)
+		e.lane.tell(f)
 	} else if len(c.out.outs) == 0 {
 		err = report(c, &EffectDone{Effect: e.name, Cause: k.cause}, EmitOptions{}, true)
 	}

@@ -50,6 +50,8 @@ type Lane struct {
 	reread    func(from, to int64, fn func(journal.Record) error) error
 	published bool // stands before the journal: handlers see the publisher's time
 	release   func(seq int64)
+	observer  Observer
+	told      func(Failed)
 
 	lock     sync.Locker  // held while events are applied; nil if nobody looks in from outside
 	applied  int64        // highest sequence applied; guarded by lock where there is one
@@ -104,6 +106,8 @@ type Binding struct {
 	Outcomes   map[uint64]map[int64]Outcome // by hash of the handler and the cause that they answer
 	Clock      Clock                        // default: the system's is not asked
 	Timers     bool                         // some lane keeps timers: handlers may schedule
+	Observer   Observer                     // nil: nobody watches
+	Told       func(Failed)                 // told of outcomes that are new; nil: nobody is
 	Formerly   map[string][]string          // by handler id: the ids that it had before, the first one first
 }
 
@@ -115,7 +119,7 @@ func (l *Lane) Bind(b Binding) error {
 	}
 	faults := append([]error(nil), l.faults...)
 	l.ctx, l.types, l.published, l.byType, l.outputs = b.Context, b.Types, b.Published, nil, nil
-	l.timers, l.clock = b.Timers, b.Clock
+	l.timers, l.clock, l.observer, l.told = b.Timers, b.Clock, b.Observer, b.Told
 	if b.Emits {
 		l.outputs = &outputs{limits: b.Limits}
 	}

@@ -21,7 +21,8 @@ type EffectContext struct {
 	owed     owedCall
 	typeID   uint16
 	view     event.View
-	time     int64 // of the cause's journaling
+	time     int64       // of the cause's journaling
+	trace    event.Trace // of an Observer's span; zero: that of the cause
 
 	mu      sync.Mutex
 	over    bool // the call has returned
@@ -139,7 +140,9 @@ func (c *EffectContext) fill(o EmitOptions) error {
 	}
 	h.HasOrigin = true
 	h.Origin = event.Origin{Handler: c.effect.hash, Cause: c.owed.Trigger, Ordinal: c.ordinal, Depth: depth}
-	h.Trace = c.view.Trace()
+	if h.Trace = c.trace; h.Trace.IsZero() {
+		h.Trace = c.view.Trace()
+	}
 	h.Producer = c.effect.name
 	if h.Key = o.Key; h.Key == "" {
 		h.Key = c.owed.Key

@@ -41,6 +41,9 @@ func (b *Bound) Owned() error {
 	return fmt.Errorf("%w: %s, by lane %q", ErrOwned, b.Codec.Name(), b.owner.name)
 }
 
+// System tells whether the type is one of the engine's own.
+func (b *Bound) System() bool { return b.system }
+
 // Grow notes a body's size.
 func (b *Bound) Grow(size int) {
 	old := b.expect.Load()

@@ -78,6 +78,7 @@ type Journal struct {
 
 type counters struct {
 	syncs, rolls, stalls, syncNanos, recycled atomic.Uint64
+	lastSync                                  atomic.Int64 // unix nanoseconds; 0: none yet
 
 	named                  [stallKinds]stallCounter
 	minorBefore, majorThen uint64 // page faults of the process before Open

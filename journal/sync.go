@@ -134,6 +134,7 @@ func (j *Journal) syncSealed() {
 		j.live = append([]*segment(nil), j.live[1:]...)
 		j.mu.Unlock()
 		j.stats.syncs.Add(1)
+		j.stats.lastSync.Store(time.Now().UnixNano())
 		j.syncedBytes.Store(max(s.endBytes, j.syncedBytes.Load()))
 		j.durable.advance(max(s.durable.sequence, j.durable.value.Load()))
 		j.chain.sealedUpTo(s.hdr.id)
@@ -242,6 +243,7 @@ func (j *Journal) syncNow() {
 		j.chain.sealedUpTo(segs[len(segs)-1].hdr.id - 1)
 	}
 	j.stats.syncs.Add(1)
+	j.stats.lastSync.Store(time.Now().UnixNano())
 	j.stats.syncNanos.Add(uint64(time.Since(start)))
 	j.dirtySince.Store(start.UnixNano())
 	j.pairDue.Store(due)
@@ -357,6 +359,7 @@ type Stats struct {
 	LossTime         time.Duration // at most so old
 	Syncs            uint64        // syncs done
 	SyncTime         time.Duration // spent in them
+	LastSync         time.Time     // when the last one ended; zero if there was none since Open
 	Rolls            uint64        // segments begun after the first,
 	Recycled         uint64        // as many of them, or one more, in recycled files
 	// Stalls counts how often the writer had to wait for a segment or touch a page itself,
@@ -389,6 +392,9 @@ func (j *Journal) Stats() Stats {
 		s.LossTime = max(0, time.Since(time.Unix(0, j.dirtySince.Load())))
 	}
 	s.Syncs = j.stats.syncs.Load()
+	if at := j.stats.lastSync.Load(); at != 0 {
+		s.LastSync = time.Unix(0, at)
+	}
 	s.SyncTime = time.Duration(j.stats.syncNanos.Load())
 	s.Rolls = j.stats.rolls.Load()
 	s.Recycled = j.stats.recycled.Load()
