@@ -254,10 +254,12 @@ func TestBackendPwrite_DoesNotAllocate(t *testing.T) {
 	}))
 }
 
-// Where touching a page takes long, and nothing is recycled, mode None uses pwrite.
+// Where touching a page takes long, mode None uses pwrite, unless segments are recycled in memory.
 func TestBackendAuto_SlowPages(t *testing.T) {
-	for recycle, want := range []Backend{BackendPwrite, BackendMmap} {
+	for i, want := range []Backend{BackendPwrite, BackendMmap, BackendPwrite} {
 		st := newMemStorage()
+		recycle := min(i, 1)
+		st.disk = i == 2
 		st.setHook(func(op, name string) error {
 			if op == "touch" {
 				for start := time.Now(); time.Since(start) < time.Millisecond; {

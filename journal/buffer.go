@@ -1,6 +1,9 @@
 package journal
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // Writing with pwrite: records are staged in a buffer and go to the file at Commit, in one call.
 //
@@ -46,7 +49,10 @@ func (w *writer) rebase() {
 // writeAt writes to the active segment. An error is sticky: how much of b the file has now, nobody
 // knows.
 func (j *Journal) writeAt(b []byte, off int64) error {
-	if _, err := j.w.seg.f.WriteAt(b, off); err != nil {
+	start := time.Now()
+	_, err := j.w.seg.f.WriteAt(b, off)
+	j.wrote(start)
+	if err != nil {
 		if isNoSpace(err) {
 			// The blocks are there, but a limit on the size of files counts them again.
 			err = fmt.Errorf("%w: %w", ErrNoSpace, err)

@@ -50,6 +50,7 @@ type Journal struct {
 	led         atomic.Int64 // syncs done by one who waited
 	syncedBytes atomic.Int64
 	dirtySince  atomic.Int64  // unix nanoseconds; nothing that is not durable was committed before
+	diskless    bool          // in memory: no page is ever written back
 	promise     atomic.Bool   // somebody wants the control page to say what is durable
 	pairDue     atomic.Bool   // the control page does not say it
 	syncing     sync.Mutex    // held by who syncs: the syncer, or one who waits; before mu
@@ -121,7 +122,7 @@ func open(st storage, dir string, o Options, rnd randomness) (_ *Journal, err er
 	if err != nil {
 		return nil, err
 	}
-	j.now = s.now
+	j.now, j.diskless = s.now, st.memory(dir)
 	if err := j.recover(s); err != nil {
 		return nil, err
 	}
@@ -306,7 +307,8 @@ func (j *Journal) usePwrite() error {
 const slowTouch = 2 * time.Microsecond
 
 // chooseBackend decides for BackendAuto in the modes that seldom sync, by what it took to touch the
-// active segment's first pages. Where segments are recycled few pages are new.
+// active segment's first pages. Where segments are recycled in memory few pages are new. On a disk every
+// page is, to the mapping, once it was written back: the next store faults as the first did.
 func (j *Journal) chooseBackend(active *segment) error {
 	if j.o.Backend != BackendAuto {
 		return nil
@@ -314,7 +316,7 @@ func (j *Journal) chooseBackend(active *segment) error {
 	j.o.Backend = BackendMmap
 	const least = 16 // pages
 	pages := time.Duration((active.touched.Load() - j.w.off&^(pageBytes-1)) / pageBytes)
-	if j.o.RecycleSegments > 0 || pages < least || active.touching < pages*slowTouch {
+	if j.o.RecycleSegments > 0 && j.diskless || pages < least || active.touching < pages*slowTouch {
 		return nil
 	}
 	active.touched.Store(active.hdr.size) // nobody will store there
@@ -446,7 +448,7 @@ func (j *Journal) close() error {
 	j.ahead.stop()
 	j.done.Wait()
 	j.syncing.Lock() // until one who waits and syncs is through
-	j.syncing.Unlock()
+	defer j.syncing.Unlock()
 	if errors.Join(errs...) == nil {
 		errs = append(errs, j.settleActive())
 	}

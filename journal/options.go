@@ -54,7 +54,8 @@ type Options struct {
 	// removed. Their pages are in memory and in the mapping, so that the writer, and who prepares for
 	// it, meets none for the first time. It takes address space, page tables of 1/512 of it, and the
 	// disk space of what waits, and is of most use if it covers what retention keeps and what a Trim
-	// gives up at once, some four more. BackendMmap only.
+	// gives up at once, some four more. BackendMmap only; on a disk, which writes pages back, each
+	// of them costs another fault, and more than a fresh one with BackendPwrite may.
 	RecycleSegments int
 
 	// NoPrewrite saves the disk the zeros that it is otherwise given before a segment is used in mode
@@ -104,7 +105,7 @@ const (
 	// BackendAuto is BackendPwrite in the modes that sync often, Group and Batch. In None and
 	// Interval it is BackendMmap, unless Open finds that the first access to a page of a new mapping
 	// takes more than 2 us, as on hypervisors that keep page tables of their own or take memory
-	// back, and nothing is recycled: then BackendPwrite. [Journal.Backend] tells.
+	// back, and no segments are recycled on tmpfs: then BackendPwrite. [Journal.Backend] tells.
 	BackendAuto Backend = iota
 	// BackendMmap stores into a mapping. A commit is two stores, without a system call. After a
 	// page was written back the next store to it faults, and a sync writes the touched pages

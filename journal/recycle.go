@@ -93,6 +93,7 @@ func (s *segment) renew(end int64, id uint64) error {
 	}
 	s.hdr = h
 	s.settled, s.generation, s.durable, s.pairDue = false, 0, pair{}, false
+	s.started = 0
 	s.touched.Store(h.size)
 	return nil
 }

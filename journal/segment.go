@@ -32,6 +32,7 @@ type segment struct {
 	generation uint64
 	durable    pair
 	endBytes   int64 // of the journal since Open, at the seal; the writer's until the segment is published
+	started    int64 // writeback of [0, started) was begun
 	pairDue    bool  // durable is further than what the control page promises
 }
 

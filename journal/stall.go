@@ -12,6 +12,7 @@ const (
 	StallSegment StallKind = iota // the next segment was not ready
 	StallTouch                    // a page was not touched yet
 	StallRoll                     // sealing, and naming the next segment; every roll is one
+	StallWrite                    // a write took over 1 ms: too many dirty pages, or one in writeback
 	stallKinds
 )
 
@@ -24,6 +25,8 @@ func (k StallKind) String() string {
 		return "page not touched"
 	case StallRoll:
 		return "roll over"
+	case StallWrite:
+		return "slow write"
 	}
 	return "unknown"
 }
@@ -40,11 +43,15 @@ type stallCounter struct{ count, total, longest atomic.Int64 }
 
 // since adds a stall that began at start. Only the writer calls it.
 func (c *stallCounter) since(start time.Time) {
-	d := int64(time.Since(start))
+	c.add(time.Since(start))
+}
+
+// add is since for a stall of a known length.
+func (c *stallCounter) add(d time.Duration) {
 	c.count.Add(1)
-	c.total.Add(d)
-	if d > c.longest.Load() {
-		c.longest.Store(d)
+	c.total.Add(int64(d))
+	if int64(d) > c.longest.Load() {
+		c.longest.Store(int64(d))
 	}
 }
 

@@ -25,6 +25,8 @@ type storage interface {
 	syncDir(dir string) error
 	// identity names the boot and the mount that dir lies on now.
 	identity(dir string) identity
+	// memory tells whether dir lies in memory alone: nothing is ever written back.
+	memory(dir string) bool
 }
 
 // file is an open file of a storage.
@@ -54,6 +56,8 @@ type file interface {
 	// sync makes data and metadata durable; syncData only what is needed to read the data.
 	sync() error
 	syncData() error
+	// writeback has the kernel begin to write pages of [off, off+n) that are dirty; a hint.
+	writeback(off, n int64)
 	// dropCache forgets cached pages that are clean; a hint.
 	dropCache()
 	close() error

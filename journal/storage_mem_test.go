@@ -24,6 +24,7 @@ type memStorage struct {
 	crashy bool                        // remember what was synced
 	synced map[string]*memNode         // names as of the last syncDir of their directory
 	ops    []dirOp                     // what was done to names since, if crashy
+	disk   bool                        // says that it writes back
 	all    bool                        // the hook is called for what has no way to fail visibly too
 }
 
@@ -299,6 +300,7 @@ func (s *memStorage) syncDir(dir string) error {
 }
 
 func (s *memStorage) identity(string) identity { return s.id }
+func (s *memStorage) memory(string) bool       { return !s.disk }
 
 // segments returns the paths of the segment files, in order.
 func (s *memStorage) segments() []string {
@@ -466,8 +468,9 @@ func (f *memFile) sync() error {
 	return nil
 }
 
-func (f *memFile) syncData() error { return f.sync() }
-func (f *memFile) dropCache()      {}
+func (f *memFile) syncData() error        { return f.sync() }
+func (f *memFile) writeback(off, n int64) { _ = f.s.quietOp("writeback", f.name) }
+func (f *memFile) dropCache()             {}
 
 func (f *memFile) close() error {
 	f.s.mu.Lock()

@@ -153,6 +153,8 @@ func (osStorage) identity(dir string) identity {
 	return identity{boot: sysio.BootID(), mount: sysio.MountID(dir)}
 }
 
+func (osStorage) memory(dir string) bool { return sysio.FileSystemOf(dir).Class == sysio.Memory }
+
 // osFile is a file of osStorage.
 type osFile struct{ *os.File }
 
@@ -203,8 +205,9 @@ func (f osFile) touch(m []byte) error {
 	return touchPages(m)
 }
 
-func (f osFile) populate(m []byte) { _ = sysio.PopulateRead(m) }
-func (f osFile) sync() error       { return f.Sync() }
-func (f osFile) syncData() error   { return sysio.SyncData(f.File) }
-func (f osFile) dropCache()        { _ = sysio.DropCache(f.File) }
-func (f osFile) close() error      { return f.Close() }
+func (f osFile) populate(m []byte)      { _ = sysio.PopulateRead(m) }
+func (f osFile) sync() error            { return f.Sync() }
+func (f osFile) syncData() error        { return sysio.SyncData(f.File) }
+func (f osFile) writeback(off, n int64) { _ = sysio.StartWriteback(f.File, off, n) }
+func (f osFile) dropCache()             { _ = sysio.DropCache(f.File) }
+func (f osFile) close() error           { return f.Close() }

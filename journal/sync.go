@@ -30,6 +30,7 @@ func (j *Journal) runSyncer() {
 	defer promise.Stop()
 	promised := false // the timer runs
 	led := j.led.Load()
+	begun := int64(0) // writeback, of so many bytes
 	for {
 		written, synced := j.writtenBytes.Load(), j.syncedBytes.Load()
 		dirty := written > synced
@@ -41,6 +42,10 @@ func (j *Journal) runSyncer() {
 		}
 		if d.mode == modeNone && !j.poisoned() {
 			j.syncing.Lock()
+			if !j.diskless && written-begun >= writebackStep {
+				j.startWriteback()
+				begun = written
+			}
 			j.syncSealed()
 			j.syncing.Unlock()
 		}
@@ -61,6 +66,10 @@ func (j *Journal) runSyncer() {
 		}
 		at := int64(math.MaxInt64)
 		switch d.mode {
+		case modeNone:
+			if !j.diskless {
+				at = begun + writebackStep
+			}
 		case modeBatch:
 			if n := j.led.Load(); !armed && n == led {
 				at = synced + 1

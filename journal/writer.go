@@ -488,13 +488,19 @@ func (j *Journal) reach(end int64) error {
 		w.touchLimit = w.seg.touched.Load()
 	}
 	window, size := j.o.TouchAheadBytes, w.seg.hdr.size
-	used := end >= size/4
+	// The next segment is ordered at a quarter, so that a small journal has no second one; at a 16th where
+	// nothing has to be touched: making a file takes longer than filling that.
+	order := size / 4
+	if w.buffered {
+		order = size / 16
+	}
+	used := end >= order
 	j.ahead.moved(w.seg, min(w.off+window, size), used)
-	// Come back half a window on, at the quarter where the next segment is ordered, and in any
-	// case before the touched pages end.
+	// Come back half a window on, where the next segment is ordered, and in any case before the touched
+	// pages end.
 	next := max(end, w.off+window/2)
 	if !used {
-		next = min(next, max(end, size/4))
+		next = min(next, max(end, order))
 	} else if w.touchLimit >= size {
 		next = math.MaxInt64
 		w.kick = next

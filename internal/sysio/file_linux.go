@@ -196,6 +196,14 @@ func BootID() (id [16]byte) {
 	return id
 }
 
+// StartWriteback has the kernel begin to write dirty pages of [off, off+n) and does not wait for them. It
+// makes nothing durable.
+func StartWriteback(f *os.File, off, n int64) error {
+	return wrap("start writeback", f, retry(func() error {
+		return unix.SyncFileRange(int(f.Fd()), off, n, unix.SYNC_FILE_RANGE_WRITE)
+	}))
+}
+
 // MountID returns the identity of the mount that name lies on, unique over the time since boot,
 // or 0 where the kernel (before 6.8) does not tell.
 func MountID(name string) uint64 {

@@ -37,6 +37,9 @@ func Allocate(*os.File, int64, int64) error { return ErrUnsupported }
 // SyncData returns ErrUnsupported.
 func SyncData(*os.File) error { return ErrUnsupported }
 
+// StartWriteback returns ErrUnsupported.
+func StartWriteback(*os.File, int64, int64) error { return ErrUnsupported }
+
 // Map returns ErrUnsupported.
 func Map(*os.File, int64, bool) ([]byte, error) { return nil, ErrUnsupported }
 
