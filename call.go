@@ -26,8 +26,8 @@ type Reply[R any] struct {
 //
 // With m.ID it may be repeated, after a timeout or a crash: a command that is in the log already
 // is not published again, and its answer is looked up there. If its handler has failed, that is the answer until
-// a retry or a redrive succeeds. The search reads what stands behind the command in the log, until
-// it finds the answer or ctx ends.
+// a retry or a redrive succeeds. The search goes once through what stands behind the command in the log when
+// the call is made, and ends early with the answer or with ctx.
 //
 // A handler that emits neither an R nor a rejection leaves the caller waiting until ctx ends. The
 // command may then still be handled: only the answer was given up.
@@ -50,7 +50,8 @@ func Call[R, C any](ctx context.Context, p *Producer, cmd C, m Meta) (Reply[R], 
 		id = event.NewID()
 		m.call = id
 	}
-	isR := func(typeID uint16) bool { return typeID == bound.ID || slices.Contains(e.types.Old(bound.ID), typeID) }
+	ofR := append([]uint16{bound.ID}, e.types.Old(bound.ID)...)
+	isR := func(typeID uint16) bool { return slices.Contains(ofR, typeID) }
 	wanted := func(typeID uint16) bool { return isR(typeID) || handlers.EndsCall(typeID) }
 	wait, ok := e.replies.Expect(id, wanted)
 	if !ok {
@@ -65,7 +66,7 @@ func Call[R, C any](ctx context.Context, p *Producer, cmd C, m Meta) (Reply[R], 
 	var a handlers.Answer
 	found := false
 	if !fresh {
-		a, found, err = e.findAnswer(ctx, seq, id, wanted)
+		a, found, err = e.findAnswer(ctx, seq, id, append(ofR, handlers.EndsOfCalls()...))
 	}
 	if err == nil && !found {
 		a, err = e.awaitAnswer(ctx, wait)
@@ -101,11 +102,15 @@ func (e *Engine) awaitAnswer(ctx context.Context, wait *handlers.Reply) (handler
 }
 
 // findAnswer looks for the answer to a command that was published before: a rejection or the event that is
-// wanted, else the last outcome of a handler that failed. One that is written after the search comes
-// through Replies, which is asked already.
-func (e *Engine) findAnswer(ctx context.Context, command int64, id event.ID, wanted func(uint16) bool) (handlers.Answer, bool, error) {
+// one of the types, else the last outcome of a handler that failed. It looks at what is written now, and so does
+// not run after those who go on writing: what comes later comes through Replies, which is asked already.
+func (e *Engine) findAnswer(ctx context.Context, command int64, id event.ID, types []uint16) (handlers.Answer, bool, error) {
 	var none, a handlers.Answer
-	r, err := e.journal.NewReader(command+1, journal.ReaderOptions{})
+	end := e.journal.Written()
+	if end <= command {
+		return none, false, nil
+	}
+	r, err := e.journal.NewReader(command+1, journal.ReaderOptions{Types: types, Until: end})
 	if err != nil {
 		return none, false, err
 	}
@@ -114,7 +119,7 @@ func (e *Engine) findAnswer(ctx context.Context, command int64, id event.ID, wan
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if rec.Kind != journal.KindEvent || !wanted(rec.Type) {
+		if rec.Kind != journal.KindEvent {
 			return nil
 		}
 		v, err := event.Parse(rec.Body)

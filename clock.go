@@ -78,6 +78,9 @@ func PublishAt[T any](ctx context.Context, p *Producer, v T, at time.Time, name 
 		}
 		s.Kind, m.Kind = m.Kind, 0
 	}
+	if m.StreamVersion != 0 && s.Kind != event.Command {
+		return 0, &event.FieldError{Field: "StreamVersion", Reason: "is what a command expects, and this is a " + s.Kind.String(), Err: event.ErrHeader}
+	}
 	if p.engine.timers == nil {
 		return 0, handlers.ErrNoTimers
 	}

@@ -33,6 +33,7 @@ type Engine struct {
 	overflow *handlers.Overflow
 	feedback *handlers.Feedback
 	dedup    *handlers.Dedup
+	streams  *handlers.Streams
 	replies  *handlers.Replies
 	timers   *handlers.Timers
 	effects  []*handlers.Effect
@@ -138,7 +139,7 @@ func (e *Engine) start() error {
 	}
 	err = e.topology.bind(handlers.Binding{
 		Context: e.ctx, Types: e.types, Watermarks: h.marks(e.topology), Timers: e.timers != nil,
-		Outcomes: h.outcomes, Clock: e.options.Clock, Observer: e.options.Observer, Told: e.told, Formerly: h.names.former,
+		Outcomes: h.outcomes, Clock: e.options.Clock, Observer: e.options.Observer, Told: e.told, Formerly: h.names.former, Streams: e.streams,
 		Limits: handlers.Limits{
 			EventBytes:  e.maxBody(),
 			BatchEvents: e.maxBatchEvents(),
@@ -205,8 +206,9 @@ func (e *Engine) recover() (*history, error) {
 	s := &seeker{
 		dir: e.dir, topology: e.topology, open: e.journal.NewReader, first: e.journal.FirstSequence(),
 		options: journal.ReaderOptions{Internal: true}, acceptLost: e.options.AcceptLost, answers: true,
-		dedup:     func() *handlers.Dedup { return handlers.NewDedup(e.options.DedupWindow) },
-		fromStart: e.options.Snapshots.FromStart,
+		streamBytes: e.options.StreamIndexBytes,
+		dedup:       func() *handlers.Dedup { return handlers.NewDedup(e.options.DedupWindow) },
+		fromStart:   e.options.Snapshots.FromStart,
 	}
 	h, err := s.seek()
 	if err != nil {
@@ -215,7 +217,7 @@ func (e *Engine) recover() (*history, error) {
 	for _, why := range s.misfits {
 		e.log.Warn("headrace: passed over", "error", why)
 	}
-	e.timers, e.dedup = e.topology.timers, h.dedup
+	e.timers, e.dedup, e.streams = e.topology.timers, h.dedup, h.streams
 	h.last, h.now, h.acceptSchema = max(h.last, e.journal.Written()), e.now, e.options.AcceptSchema
 	if err := h.introduce(e.journal, e.topology); err != nil {
 		return nil, err
@@ -239,7 +241,7 @@ func (e *Engine) build(h *history) error {
 	e.ring = r
 	handlers.NewSlots(r, o.SlotBytes)
 	e.overflow = handlers.NewOverflow(o.OverflowBytes, e.passed)
-	e.feedback = handlers.NewFeedback(r, e.overflow, o.FeedbackBytes)
+	e.feedback = handlers.NewFeedback(r, e.overflow, e.streams, o.FeedbackBytes)
 
 	durable := false
 	for _, p := range e.topology.lanes {

@@ -45,6 +45,12 @@ type Options struct {
 	// answer a repeat instead of publishing it: [1, 1<<24]. Default 65,536; about 64 bytes each.
 	DedupWindow int
 
+	// StreamIndexBytes is how much memory the places of events in their streams may take, at one to three bytes
+	// an event; beyond it those of streams that were not used for long are forgotten, and ReadStream searches the log
+	// for them. Each stream takes about 180 bytes and twice its name besides. Default 64 MiB; -1 keeps no places,
+	// only versions.
+	StreamIndexBytes int64
+
 	// FeedbackBytes is how much handlers may have emitted that is not yet in the ring; beyond it the
 	// engine halts with ErrFeedbackFull. At a 64th of it producers outside are made to wait.
 	// At least 64 KiB. Default 64 MiB.
@@ -88,6 +94,7 @@ const (
 	defaultSlotBytes     = 512
 	defaultDedupWindow   = 1 << 16
 	defaultFeedbackBytes = 64 << 20
+	defaultStreamBytes   = 64 << 20
 	defaultOverflowBytes = 64 << 20
 	defaultCascadeDepth  = 10_000
 	minLaneBytes         = 64 << 10
@@ -100,6 +107,7 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.Slots, defaultSlots)
 	setDefault(&o.SlotBytes, defaultSlotBytes)
 	setDefault(&o.DedupWindow, defaultDedupWindow)
+	setDefault(&o.StreamIndexBytes, defaultStreamBytes)
 	setDefault(&o.FeedbackBytes, defaultFeedbackBytes)
 	setDefault(&o.OverflowBytes, defaultOverflowBytes)
 	setDefault(&o.CascadeDepth, defaultCascadeDepth)
@@ -122,6 +130,7 @@ func (o Options) withDefaults() (Options, error) {
 	check(o.Slots >= 64 && o.Slots <= 1<<24 && bits.OnesCount(uint(o.Slots)) == 1, "Slots", o.Slots, "a power of two in [64, 16,777,216]")
 	check(o.SlotBytes >= 128 && o.SlotBytes <= 64<<10 && o.SlotBytes%64 == 0, "SlotBytes", o.SlotBytes, "a multiple of 64 in [128, 65,536]")
 	check(o.DedupWindow >= 1 && o.DedupWindow <= 1<<24, "DedupWindow", o.DedupWindow, "[1, 16,777,216]")
+	check(o.StreamIndexBytes >= -1, "StreamIndexBytes", o.StreamIndexBytes, "at least -1")
 	check(o.FeedbackBytes >= minLaneBytes, "FeedbackBytes", o.FeedbackBytes, "at least 65,536")
 	check(o.OverflowBytes >= minLaneBytes, "OverflowBytes", o.OverflowBytes, "at least 65,536")
 	check(o.CascadeDepth >= 1 && o.CascadeDepth <= 1<<30, "CascadeDepth", o.CascadeDepth, "[1, 1,073,741,824]")

@@ -27,9 +27,9 @@ type Meta struct {
 	Time          time.Time   // when it happened, in the years 1678 to 2261; default now
 	Trace         event.Trace // of the span that publishes it
 
-	// StreamVersion of a command to an aggregate is the number that its first event must get in the stream
-	// of Key: one more than the version that the caller has looked at, 1 for an entity that must not
-	// exist. The command is rejected if it would get another. Default 0: any.
+	// StreamVersion of a command to an aggregate is one more than the version of the entity of Key that the caller has
+	// looked at, 1 for an entity that must not exist. The command is rejected if the entity is in another. Default
+	// 0: any. It is for commands alone: other events get a number with Producer.Append.
 	StreamVersion int64
 
 	call event.ID // the id of a Call that brought none: no deduplication for it
@@ -292,18 +292,31 @@ func (p *Producer) claim(ctx context.Context) (int64, error) {
 // begin writes the envelope into the slot's room, or into a larger buffer where events of this type
 // have needed one.
 func (p *Producer) begin(s *handlers.Slot, bound *handlers.Bound, m *Meta, kind event.Kind, version uint16) ([]byte, error) {
-	h := event.Header{
-		Kind: m.Kind, Version: version, ID: m.ID, Idempotent: !m.ID.IsZero(),
-		CorrelationID: m.CorrelationID, CausationID: m.CausationID,
-		Trace: m.Trace, Producer: p.name, Key: m.Key, StreamVersion: m.StreamVersion,
+	h := event.Header{StreamVersion: m.StreamVersion}
+	if err := p.header(&h, m, kind, version); err != nil {
+		return nil, err
 	}
+	if h.StreamVersion != 0 && h.Kind != event.Command && bound.ID >= handlers.FirstUserType {
+		return nil, &event.FieldError{Field: "StreamVersion", Reason: "is what a command expects, and this is a " + h.Kind.String() + "; Append gives numbers", Err: event.ErrHeader}
+	}
+	room := s.Room()
+	if expected := bound.Expect(); expected > cap(room) {
+		room = p.engine.overflow.Buffer(expected)
+	}
+	return event.AppendHeader(room, &h)
+}
+
+// header is what the envelope of an event says, but for its number.
+func (p *Producer) header(h *event.Header, m *Meta, kind event.Kind, version uint16) error {
+	h.Kind, h.Version, h.ID, h.Idempotent = m.Kind, version, m.ID, !m.ID.IsZero()
+	h.CorrelationID, h.CausationID, h.Trace, h.Producer, h.Key = m.CorrelationID, m.CausationID, m.Trace, p.name, m.Key
 	if h.Kind == 0 {
 		h.Kind = kind
 	}
 	now := p.engine.now()
 	if h.Time = now; !m.Time.IsZero() {
 		if h.Time = m.Time.UnixNano(); !time.Unix(0, h.Time).Equal(m.Time) {
-			return nil, &event.FieldError{Field: "Time", Reason: "outside the years 1678 to 2261", Err: event.ErrHeader}
+			return &event.FieldError{Field: "Time", Reason: "outside the years 1678 to 2261", Err: event.ErrHeader}
 		}
 	}
 	if h.ID.IsZero() {
@@ -311,11 +324,7 @@ func (p *Producer) begin(s *handlers.Slot, bound *handlers.Bound, m *Meta, kind 
 			h.ID = event.NewIDAt(now)
 		}
 	}
-	room := s.Room()
-	if expected := bound.Expect(); expected > cap(room) {
-		room = p.engine.overflow.Buffer(expected)
-	}
-	return event.AppendHeader(room, &h)
+	return nil
 }
 
 // fill makes body the slot's event.

@@ -25,6 +25,7 @@ type history struct {
 	watermarks   map[uint64]int64                      // event.HandlerID: no answer to a cause up to here is missing in the log
 	outcomes     map[uint64]map[int64]handlers.Outcome // of failures, by handler and the cause that they answer
 	dedup        *handlers.Dedup                       // nil: not wanted
+	streams      *handlers.Streams                     // numbers of the events in their streams
 	begun        bool                                  // a record was seen
 	begin        int64                                 // first sequence of the log when it was new
 	voids        int64                                 // sequences that carry nothing, lost ones aside
@@ -39,12 +40,12 @@ type history struct {
 	from         *opening     // the snapshot that it goes on from; nil: the beginning
 }
 
-func newHistory(dedup *handlers.Dedup) (*history, error) {
+func newHistory(dedup *handlers.Dedup, streams *handlers.Streams) (*history, error) {
 	c, err := newCatalog()
 	if err != nil {
 		return nil, err
 	}
-	return &history{catalog: c, handlers: map[string]int64{}, effectTypes: map[string]string{}, names: newHandlerNames(), schema: map[string]typeDescribed{}, watermarks: map[uint64]int64{}, outcomes: map[uint64]map[int64]handlers.Outcome{}, dedup: dedup}, nil
+	return &history{catalog: c, handlers: map[string]int64{}, effectTypes: map[string]string{}, names: newHandlerNames(), schema: map[string]typeDescribed{}, watermarks: map[uint64]int64{}, outcomes: map[uint64]map[int64]handlers.Outcome{}, dedup: dedup, streams: streams}, nil
 }
 
 // learn takes one record in.
@@ -123,6 +124,11 @@ func (h *history) learn(rec journal.Record) error {
 		h.watermarks[o.Handler] = max(h.watermarks[o.Handler], o.Cause)
 		if err := h.outcome(rec, o.Handler, o.Cause, v); err != nil {
 			return err
+		}
+	}
+	if handlers.Numbered(rec.Type, v) {
+		if err := h.streams.Learn(v, rec.Sequence, h.lost > 0); err != nil {
+			return fmt.Errorf("%w: event %d does not follow in its stream: %w", ErrLog, rec.Sequence, err)
 		}
 	}
 	if h.dedup != nil && v.Idempotent() {
@@ -267,7 +273,7 @@ func (h *history) introduce(j *journal.Journal, t *Topology) error {
 // left to read: what the lanes owe is appended behind the log, and read by all of them too.
 func (e *Engine) replay(h *history) error {
 	h.lastTime = max(h.lastTime, e.now())
-	owed := handlers.NewOwed(e.journal, h.lastTime)
+	owed := handlers.NewOwed(e.journal, h.lastTime, e.streams)
 	lanes := e.topology.lanes
 	readers := make([]*journal.Reader, len(lanes))
 	defer func() {

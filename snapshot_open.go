@@ -15,11 +15,12 @@ import (
 // opening is a snapshot that an engine, or a replay, goes on from.
 type opening struct {
 	*snapshot.File
-	known  known
-	images map[string]*handlers.Image // by lane
-	timers []byte                     // nil: no lane kept any
-	dedup  []handlers.DedupImage
-	alone  map[string]bool // lanes that it has nothing for, and that read the log from its beginning
+	known   known
+	images  map[string]*handlers.Image // by lane
+	timers  []byte                     // nil: no lane kept any
+	dedup   []handlers.DedupImage
+	streams []byte
+	alone   map[string]bool // lanes that it has nothing for, and that read the log from its beginning
 }
 
 // check compares the record at the snapshot's sequence with the one that was there when it was taken.
@@ -41,16 +42,17 @@ func misfits(format string, args ...any) error { return &misfit{fmt.Errorf(forma
 // seeker finds the snapshot to begin with, and makes the first pass over the log behind it. What does not fit is
 // passed over, for the next older one, and in the end for the whole log.
 type seeker struct {
-	dir        string
-	topology   *Topology
-	open       opener
-	first      int64 // of the log
-	options    journal.ReaderOptions
-	acceptLost bool
-	dedup      func() *handlers.Dedup // nil: not wanted
-	answers    bool                   // handlers will answer what they owe
-	fromStart  bool
-	only       int64
+	dir         string
+	topology    *Topology
+	open        opener
+	first       int64 // of the log
+	options     journal.ReaderOptions
+	acceptLost  bool
+	dedup       func() *handlers.Dedup // nil: not wanted
+	streamBytes int64                  // of memory for the places of events in streams
+	answers     bool                   // handlers will answer what they owe
+	fromStart   bool
+	only        int64
 
 	misfits []error
 }
@@ -124,7 +126,11 @@ func (s *seeker) newHistory() (*history, error) {
 	if s.dedup != nil {
 		d = s.dedup()
 	}
-	h, err := newHistory(d)
+	limit := s.streamBytes
+	if s.dedup == nil {
+		limit = -1 // a replay: only the numbers
+	}
+	h, err := newHistory(d, handlers.NewStreams(limit))
 	if err == nil {
 		h.acceptLost = s.acceptLost
 	}
@@ -217,6 +223,8 @@ func open(f *snapshot.File) (*opening, error) {
 			o.timers = s.Data
 		case s.Kind == snapshot.KindDedup:
 			o.dedup, err = decodeDedup(s.Data)
+		case s.Kind == snapshot.KindStreams:
+			o.streams = s.Data
 		case s.Kind != snapshot.KindEngine:
 			err = fmt.Errorf("nobody knows what to do with %s", s)
 		}
@@ -361,6 +369,9 @@ func (h *history) goOnFrom(o *opening) error {
 	h.names, h.schema = k.names, k.schema
 	for hash, seq := range k.watermarks {
 		h.watermarks[hash] = seq
+	}
+	if err := h.streams.Decode(o.streams); err != nil {
+		return &misfit{err}
 	}
 	if h.dedup != nil {
 		for _, d := range o.dedup {

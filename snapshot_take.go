@@ -235,7 +235,14 @@ func (n *snapshots) file(c *captured) (f *snapshot.File, pause time.Duration, er
 	}
 	f.Sections[0].Data = k.append(nil)
 	f.Sections = append(f.Sections, snapshot.Section{Kind: snapshot.KindDedup, Data: appendDedup(nil, c.dedup)})
-	return f, pause, nil
+	streams, err := e.streams.AppendTo(nil, c.sequence, func(from, to int64, fn func(journal.Record) error) error {
+		if err := e.WaitWritten(e.ctx, to); err != nil {
+			return err
+		}
+		return opener(e.journal.NewReader).reread(from, to, fn)
+	})
+	f.Sections = append(f.Sections, snapshot.Section{Kind: snapshot.KindStreams, Data: streams})
+	return f, pause, err
 }
 
 // close takes the last snapshot of an engine that closes, unless nothing has happened since the one before. That it

@@ -14,6 +14,8 @@ type Stats struct {
 	OverflowBytes int64 // of events larger than a slot
 	Timers        int64 // events that wait for their time
 	Duplicates    int64 // publishes that were answered from the dedup window
+	Streams       int   // streams of numbered events
+	StreamBytes   int64 // that the places of their events take
 	Effects       []handlers.EffectStats
 	Snapshots     SnapshotStats
 }
@@ -27,6 +29,8 @@ func (e *Engine) Stats() Stats {
 		FeedbackBytes: e.feedback.Bytes(),
 		OverflowBytes: e.overflow.Bytes(),
 		Duplicates:    e.dedup.Hits(),
+		Streams:       e.streams.Len(),
+		StreamBytes:   e.streams.PlaceBytes(),
 	}
 	for _, x := range e.effects {
 		s.Effects = append(s.Effects, x.Stats())

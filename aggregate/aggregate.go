@@ -62,11 +62,12 @@ func Evolve[E, S any](d *Definition[S], fn func(s *S, e E)) {
 
 func fold[E, S any](t *Table[S], c *handlers.Context, fn func(*S, E), e E) error {
 	en := t.entity(c.Key())
-	if v := c.Event().StreamVersion(); v != en.version+1 {
+	v := c.Event().StreamVersion()
+	if v <= en.version { // that none is missing in the stream the engine has seen to
 		return fmt.Errorf("%w: %s of %q has number %d after %d", ErrVersionGap, c.Type(), c.Key(), v, en.version)
 	}
 	fn(&en.state, e)
-	en.version++
+	en.version = v
 	en.sequence = c.Sequence()
 	return nil
 }

@@ -356,3 +356,70 @@ func TestEmit_NotEvolved(t *testing.T) {
 	require.ErrorIs(t, <-got, aggregate.ErrNotEvolved)
 	require.NoError(t, e.Close(limit(t)))
 }
+
+// noted is appended to an account's stream by others.
+type noted struct{ Text string }
+
+// Others write to the stream of an entity: the numbers are shared, the entity goes its own way, and a crash anywhere
+// leaves it so.
+func TestAggregate_BesideAppends(t *testing.T) {
+	dir := t.TempDir()
+	with := func() bank {
+		r := types()
+		event.MustRegister[noted](r, "noted", 1)
+		top := headrace.NewTopology(r)
+		d := accounts()
+		require.NoError(t, d.Attach(top.Logic()))
+		table := d.Projection("accounts")
+		top.Project(table, headrace.LaneOptions{})
+		e, err := headrace.Open(dir, top, headrace.Options{Journal: journal.Options{SegmentBytes: 64 << 10, Durability: journal.None()}})
+		require.NoError(t, err)
+		web, err := e.Producer("web")
+		require.NoError(t, err)
+		return bank{e, web, table}
+	}
+	b := with()
+	_, err := headrace.Call[opened](limit(t), b.web, open{"Ada"}, key("1"))
+	require.NoError(t, err)
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			for range 50 {
+				if _, err := b.Append(limit(t), "1", headrace.ExpectAny, headrace.Message{Value: noted{"x"}}); err != nil {
+					t.Error(err)
+				}
+				if _, err := headrace.Call[deposited](limit(t), b.web, deposit{1}, key("1")); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for range 2 {
+		n := int64(0)
+		for d, err := range b.ReadStream(limit(t), "1", 0, headrace.StreamOptions{}) {
+			require.NoError(t, err)
+			n++
+			require.Equal(t, n, d.Event.StreamVersion())
+		}
+		_, err = b.Append(limit(t), "1", n, headrace.Message{Value: deposited{1}})
+		require.ErrorIs(t, err, handlers.ErrOwned)
+		_, err = b.Append(limit(t), "1", n, headrace.Message{Value: noted{"last"}})
+		require.NoError(t, err)
+		require.NoError(t, b.table.WaitFor(limit(t), b.Written()))
+		a, version := b.get("1")
+		require.LessOrEqual(t, version, n)
+		_, err = headrace.Call[deposited](limit(t), b.web, deposit{1}, headrace.Meta{Key: "1", StreamVersion: version + 1})
+		require.NoError(t, err, "what others append is no change of the entity")
+		_, err = headrace.Call[deposited](limit(t), b.web, deposit{1}, headrace.Meta{Key: "1", StreamVersion: version + 1})
+		var r *headrace.RejectedError
+		require.ErrorAs(t, err, &r)
+		require.Equal(t, aggregate.ConflictCode, r.Code)
+		require.GreaterOrEqual(t, a.Balance, int64(100))
+		b.stop(t)
+		b = with()
+	}
+	a, _ := b.get("1")
+	require.Equal(t, account{"Ada", 102}, a)
+	b.stop(t)
+}

@@ -16,12 +16,11 @@ type Context[S any] struct {
 	state   *S
 	key     string
 	version int64 // of the entity, before this decision
-	emitted int64
 }
 
 // begin finds the entity. It rejects a command without a key, and one that expects another version.
 func (c *Context[S]) begin(hc *handlers.Context) (rejected bool, err error) {
-	c.Context, c.key, c.emitted, c.state, c.version = hc, hc.Key(), 0, nil, 0
+	c.Context, c.key, c.state, c.version = hc, hc.Key(), nil, 0
 	if c.key == "" {
 		return true, c.Reject(NoKeyCode, "a command of type %s needs a key: it names the entity", hc.Type())
 	}
@@ -40,7 +39,8 @@ func (c *Context[S]) begin(hc *handlers.Context) (rejected bool, err error) {
 // changed.
 func (c *Context[S]) State() *S { return c.state }
 
-// Version is the number of the entity's last event before this decision, 0 for one without.
+// Version is the number of the entity's last event before this decision, 0 for one without. What others have
+// appended to the stream since is not the entity's, and does not count.
 func (c *Context[S]) Version() int64 { return c.version }
 
 // Exists tells whether the entity has events.
@@ -53,8 +53,7 @@ func Emit[E, S any](c *Context[S], e E) error {
 	if t := reflect.TypeFor[E](); !c.owns[t] {
 		return fmt.Errorf("%w: %q does not evolve %v", ErrNotEvolved, c.key, t)
 	}
-	c.emitted++
-	return handlers.EmitWith(c.Context, e, handlers.EmitOptions{Key: c.key, StreamVersion: c.version + c.emitted})
+	return handlers.EmitWith(c.Context, e, handlers.EmitOptions{Key: c.key, StreamVersion: handlers.NextVersion})
 }
 
 // Reject answers the command with a handlers.Rejected, which headrace.Call returns to its caller as an

@@ -18,7 +18,9 @@
 //
 // An entity is the stream of events with its key: the key of the command is the key of the events that
 // it leads to. They are numbered from 1 without a gap, and the number travels in the envelope
-// (event.Header.StreamVersion); a number that does not follow is ErrVersionGap, and stops the lane.
+// (event.Header.StreamVersion); a number that does not come behind the last one is ErrVersionGap, and
+// stops the lane. Other aggregates, sagas and headrace's Append may write to the same stream, and then they share
+// its numbers: those of one entity ascend, with gaps where others wrote.
 //
 // Event types that an aggregate evolves are its own. Publishing one from outside, or emitting one
 // elsewhere, is handlers.ErrOwned: send the aggregate a command.

@@ -11,7 +11,7 @@ type Table[S any] struct{ entities map[string]*entity[S] }
 
 type entity[S any] struct {
 	state    S
-	version  int64 // events folded
+	version  int64 // number of the last event folded
 	sequence int64
 }
 

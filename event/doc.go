@@ -50,7 +50,8 @@
 //	     5  key: u16 n from 1, then n bytes of UTF-8
 //	     6  extensions: u16 n from 1, then n bytes whose meaning is not defined yet
 //	     7  no group: the publisher chose the id, and it counts for deduplication
-//	     8  stream version: i64 from 1, the event's number in the stream that its key names
+//	     8  stream version: i64 from 1, the event's number in the stream that its key names; of a command,
+//	        the number that it expects
 //
 // The payload runs from the header's end to the body's. Bits 9 to 15 are not in use. A reader
 // that meets one set takes the groups that it knows, skips to the payload, and keeps the body as

@@ -35,7 +35,8 @@ type Header struct {
 	Producer string // who published it: UTF-8, up to 255 bytes; "" = none
 	Key      string // what it is about, such as an order number: UTF-8; "" = none
 
-	// StreamVersion is the event's number in its stream, which is its Key: from 1; 0 = none.
+	// StreamVersion is the event's number in its stream, which is its Key: from 1; 0 = none. Of a command it is what the
+	// command expects.
 	StreamVersion int64
 
 	// Idempotent says that the publisher chose ID, so that another event with it is a repeat.

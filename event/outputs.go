@@ -24,3 +24,13 @@ func SetOutputs(body []byte, n uint32) {
 		binary.LittleEndian.PutUint32(body[at:], n)
 	}
 }
+
+// SetStreamVersion writes n, from 1, into the stream version of a body that AppendHeader made with one: which number
+// an event gets is known only when it goes to the log. A body without one is left as it is. It does not allocate.
+func SetStreamVersion(body []byte, n int64) {
+	v, err := Parse(body)
+	if err != nil || v.flags&flagStreamVersion == 0 || n < 1 {
+		return
+	}
+	binary.LittleEndian.PutUint64(body[v.versionAt():], uint64(n))
+}

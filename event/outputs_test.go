@@ -31,3 +31,26 @@ func TestSetOutputs(t *testing.T) {
 	}
 	noAllocs(t, "SetOutputs", func() { SetOutputs(body, 7) })
 }
+
+func TestSetStreamVersion(t *testing.T) {
+	rnd := fixed(5)
+	for range 500 {
+		h := randomHeader(rnd)
+		body, err := AppendHeader(nil, &h)
+		require.NoError(t, err)
+		body = append(body, "payload"...)
+		before := append([]byte(nil), body...)
+		SetStreamVersion(body, 77)
+		if h.StreamVersion == 0 {
+			require.Equal(t, before, body, "there is nothing to set")
+			continue
+		}
+		h.StreamVersion = 77
+		want, err := AppendHeader(nil, &h)
+		require.NoError(t, err)
+		require.Equal(t, append(want, "payload"...), body)
+	}
+	for n := range 40 {
+		SetStreamVersion(make([]byte, n), 1) // no body: no panic
+	}
+}

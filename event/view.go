@@ -299,19 +299,20 @@ func (v View) StreamVersion() int64 {
 	if v.flags&flagStreamVersion == 0 {
 		return 0
 	}
-	// It stands behind the last group of those before it.
-	var at int
+	return int64(binary.LittleEndian.Uint64(v.body[v.versionAt():]))
+}
+
+// versionAt is the offset of the stream version: it stands behind the last group of those before it.
+func (v *View) versionAt() int {
 	switch {
 	case v.extensionsLen > 0:
-		at = int(v.extensions) + int(v.extensionsLen)
+		return int(v.extensions) + int(v.extensionsLen)
 	case v.keyLen > 0:
-		at = int(v.key) + int(v.keyLen)
+		return int(v.key) + int(v.keyLen)
 	case v.producerLen > 0:
-		at = int(v.producer) + int(v.producerLen)
-	default:
-		at = v.at(flagProducer)
+		return int(v.producer) + int(v.producerLen)
 	}
-	return int64(binary.LittleEndian.Uint64(v.body[at:]))
+	return v.at(flagProducer)
 }
 
 // Idempotent reports whether the publisher chose the id, so that another event with it is a

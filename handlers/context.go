@@ -136,8 +136,10 @@ func InLane(ctx context.Context) bool {
 type EmitOptions struct {
 	Key string // default: the key of the event it is caused by
 
-	// StreamVersion is the event's number in the stream that its key names, from 1. Default none. Who
-	// sets it sees to it that the numbers of a stream have no gap, as package aggregate does.
+	// StreamVersion puts the event into the stream that its key names: NextVersion gives it the number behind the
+	// stream's last event, whoever wrote that; a number from 1 is what it must get, or the lane fails with a
+	// *VersionError. Of a command it is what the command expects of an aggregate, as headrace.Meta.StreamVersion.
+	// Default 0: none.
 	StreamVersion int64
 }
 
@@ -153,6 +155,7 @@ func Emit[T any](c *Context, v T) error { return EmitWith(c, v, EmitOptions{}) }
 // event, nothing is published again: at replay Emit does nothing and returns nil.
 //
 // It never waits. Errors: ErrReadOnly on a lane that only reads and in a fold, ErrNotInHandler, ErrOwned, ErrTooLarge,
+// *event.FieldError,
 // ErrBatchTooLarge, ErrFeedbackFull for a cascade that is too deep, event.ErrUnregistered, and
 // *event.EncodeError. Whatever the handler makes of it, the lane then fails: at replay Emit would not
 // have failed, and the state would be another.
@@ -203,8 +206,19 @@ func emit[T any](c *Context, v *T, o EmitOptions) error {
 		return err
 	}
 	out := c.lane.outputs
+	version := o.StreamVersion
+	numbered := version != 0 && codec.Kind() != event.Command
+	if version == NextVersion {
+		o.StreamVersion = 1 // until it gets its own
+	}
 	if err := c.fill(&out.header, o); err != nil {
 		return err
+	}
+	switch {
+	case version == NextVersion && !numbered:
+		return &event.FieldError{Field: "StreamVersion", Reason: "of a command is what it expects, and not NextVersion", Err: event.ErrHeader}
+	case numbered && out.header.Key == "":
+		return &event.FieldError{Field: "StreamVersion", Reason: "needs a key, which names the stream", Err: event.ErrHeader}
 	}
 	out.header.Kind, out.header.Version = codec.Kind(), codec.Version()
 	start := len(out.data)
@@ -217,6 +231,9 @@ func emit[T any](c *Context, v *T, o EmitOptions) error {
 	}
 	if err := out.add(data, start, bound.ID); err != nil {
 		return err
+	}
+	if numbered {
+		out.marks = append(out.marks, mark{out: len(out.outs) - 1, name: out.header.Key, version: version})
 	}
 	c.ordinal++
 	return nil

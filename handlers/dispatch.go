@@ -133,6 +133,13 @@ func (c *Context) commit() error {
 	if err != nil || !batch {
 		return err
 	}
+	if len(l.outputs.marks) > 0 {
+		l.streams.mu.Lock() // until they are in the queue; the fold in between sees the numbers
+		defer l.streams.mu.Unlock()
+		if err := l.streams.number(l.outputs.data, l.outputs.outs, l.outputs.marks); err != nil {
+			return err
+		}
+	}
 	if l.evolves && c.handler.role == roleDecide {
 		if err := l.evolveAhead(); err != nil {
 			return err

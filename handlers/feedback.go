@@ -23,6 +23,7 @@ import (
 type Feedback struct {
 	ring     *ring.Ring[Slot]
 	overflow *Overflow
+	streams  *Streams
 	limit    int64
 
 	bytes atomic.Int64 // waiting here, or claimed and not yet published
@@ -40,8 +41,9 @@ type Feedback struct {
 
 // chunk is a queue of batches in one piece of memory, reused for ever.
 type chunk struct {
-	data []byte
-	outs []output
+	data  []byte
+	outs  []output
+	marks []mark // in the order of outs
 }
 
 // output is one event in chunk.data. A batch is a first output with n > 0 and the n-1 after it.
@@ -53,7 +55,7 @@ type output struct {
 
 // A sink is where outputs go: the feedback lane, or, before the ring runs, the journal itself.
 type sink interface {
-	emit(data []byte, outs []output) error
+	emit(data []byte, outs []output, marks []mark) error
 	loaded() bool // so much waits that the lane should give its slots back and relax
 	relax(applied int64)
 }
@@ -61,9 +63,10 @@ type sink interface {
 // errStopped ends waits on a feedback lane that was stopped on purpose.
 var errStopped = errors.New("handlers: feedback lane stopped")
 
-// NewFeedback returns a feedback lane into r that holds at most limitBytes.
-func NewFeedback(r *ring.Ring[Slot], o *Overflow, limitBytes int64) *Feedback {
-	f := &Feedback{ring: r, overflow: o, limit: limitBytes, wake: make(chan struct{}, 1)}
+// NewFeedback returns a feedback lane into r that holds at most limitBytes, and tells s which
+// sequences numbered events have got.
+func NewFeedback(r *ring.Ring[Slot], o *Overflow, s *Streams, limitBytes int64) *Feedback {
+	f := &Feedback{ring: r, overflow: o, streams: s, limit: limitBytes, wake: make(chan struct{}, 1)}
 	f.change = sync.NewCond(&f.mu)
 	return f
 }
@@ -73,7 +76,7 @@ func (f *Feedback) Bytes() int64 { return f.bytes.Load() }
 
 // emit takes over a copy of one atomic batch. It never waits; ErrFeedbackFull is its only error,
 // besides that of a lane that stopped.
-func (f *Feedback) emit(data []byte, outs []output) error {
+func (f *Feedback) emit(data []byte, outs []output, marks []mark) error {
 	size := int64(len(data))
 	if total := f.bytes.Add(size); total > f.limit {
 		f.bytes.Add(-size)
@@ -85,7 +88,7 @@ func (f *Feedback) emit(data []byte, outs []output) error {
 		return f.err
 	}
 	f.took++
-	base := len(f.in.data)
+	base, first := len(f.in.data), len(f.in.outs)
 	f.in.data = append(f.in.data, data...)
 	for i, o := range outs {
 		o.off += base
@@ -93,6 +96,10 @@ func (f *Feedback) emit(data []byte, outs []output) error {
 			o.n = uint32(len(outs))
 		}
 		f.in.outs = append(f.in.outs, o)
+	}
+	for _, m := range marks {
+		m.out += first
+		f.in.marks = append(f.in.marks, m)
 	}
 	f.mu.Unlock()
 	select {
@@ -108,7 +115,8 @@ func (f *Feedback) Run(ctx context.Context) error {
 	var out chunk
 	for {
 		f.mu.Lock()
-		f.in, out = chunk{out.data[:0], out.outs[:0]}, f.in
+		clear(out.marks) // lets go who waited
+		f.in, out = chunk{out.data[:0], out.outs[:0], out.marks[:0]}, f.in
 		f.mu.Unlock()
 		if len(out.outs) == 0 {
 			select {
@@ -130,6 +138,7 @@ func (f *Feedback) Run(ctx context.Context) error {
 }
 
 func (f *Feedback) publish(ctx context.Context, c chunk) error {
+	marks := c.marks
 	for i := 0; i < len(c.outs); {
 		n := int(c.outs[i].n)
 		hi, err := f.claim(ctx, n)
@@ -152,7 +161,23 @@ func (f *Feedback) publish(ctx context.Context, c chunk) error {
 			f.overflow.Put(s, lo+int64(k), body)
 			size += o.len
 		}
+		var here []mark
+		for len(here) < len(marks) && marks[len(here)].out < i+n {
+			here = marks[:len(here)+1]
+		}
+		if len(here) > 0 { // before anybody can see the event
+			marks = marks[len(here):]
+			f.streams.mu.Lock()
+			f.streams.placeAll(here, i, lo)
+			f.streams.mu.Unlock()
+		}
 		f.ring.Publish(lo, hi)
+		if len(here) > 0 {
+			if b := here[len(here)-1].batch; b != nil {
+				b.Sequence = lo
+				close(b.placed)
+			}
+		}
 		i += n
 		f.done(size, hi)
 	}

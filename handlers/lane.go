@@ -47,6 +47,7 @@ type Lane struct {
 	outputs   *outputs     // nil = this lane may not emit
 	timers    bool         // handlers may schedule
 	clock     Clock
+	streams   *Streams
 	reread    func(from, to int64, fn func(journal.Record) error) error
 	published bool // stands before the journal: handlers see the publisher's time
 	release   func(seq int64)
@@ -109,6 +110,7 @@ type Binding struct {
 	Observer   Observer                     // nil: nobody watches
 	Told       func(Failed)                 // told of outcomes that are new; nil: nobody is
 	Formerly   map[string][]string          // by handler id: the ids that it had before, the first one first
+	Streams    *Streams                     // where events get their numbers; nil if the lane only reads
 }
 
 // Bind makes the lane ready to run, and reports all faults of its registrations joined: ids, nil
@@ -119,7 +121,7 @@ func (l *Lane) Bind(b Binding) error {
 	}
 	faults := append([]error(nil), l.faults...)
 	l.ctx, l.types, l.published, l.byType, l.outputs = b.Context, b.Types, b.Published, nil, nil
-	l.timers, l.clock, l.observer, l.told = b.Timers, b.Clock, b.Observer, b.Told
+	l.timers, l.clock, l.observer, l.told, l.streams = b.Timers, b.Clock, b.Observer, b.Told, b.Streams
 	if b.Emits {
 		l.outputs = &outputs{limits: b.Limits}
 	}

@@ -23,6 +23,7 @@ type outputs struct {
 	header event.Header
 	data   []byte
 	outs   []output
+	marks  []mark // of those that get a number in their stream
 }
 
 // add takes data as the output's buffer, in which the new event begins at start.
@@ -53,6 +54,6 @@ func (o *outputs) seal() (bool, error) {
 }
 
 // commit hands the batch to the feedback lane.
-func (o *outputs) commit() error { return o.sink.emit(o.data, o.outs) }
+func (o *outputs) commit() error { return o.sink.emit(o.data, o.outs, o.marks) }
 
-func (o *outputs) reset() { o.data, o.outs, o.err = o.data[:0], o.outs[:0], nil }
+func (o *outputs) reset() { o.data, o.outs, o.marks, o.err = o.data[:0], o.outs[:0], o.marks[:0], nil }

@@ -64,6 +64,9 @@ func Reject(c *Context, code, reason string) error {
 // handler failed.
 func EndsCall(typeID uint16) bool { return typeID == rejectedID || typeID == failedID }
 
+// EndsOfCalls returns the types for which EndsCall is true.
+func EndsOfCalls() []uint16 { return []uint16{rejectedID, failedID} }
+
 // DecodeRejected reads the rejection in an answer.
 func DecodeRejected(a Answer) (Rejected, error) {
 	var r Rejected

@@ -172,7 +172,11 @@ func (c *Context) fire(w *timer) error {
 	}
 	out := c.lane.outputs
 	h := &out.header
-	if err := c.fill(h, EmitOptions{Key: w.key, StreamVersion: w.stream}); err != nil {
+	o := EmitOptions{Key: w.key}
+	if w.kind == event.Command {
+		o.StreamVersion = w.stream // what it expects
+	}
+	if err := c.fill(h, o); err != nil {
 		return err
 	}
 	h.Kind, h.Version, h.Origin.Depth = w.kind, w.version, 1

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"sync"
 )
 
 // The sparse index is the record before a segment's seal: places at which a reader can begin.
@@ -64,6 +65,29 @@ func (s *sampler) cut(off int64) {
 	if n > 0 {
 		s.mark = s.places[n-1].offset + s.spacing
 	}
+}
+
+// lookup lets readers of the journal look into the index while it is being made. The writer takes the lock when
+// it adds a place, once in 4 KiB at most; what it adds nobody else changes.
+type lookup struct {
+	sync.Mutex
+	segment uint64 // whose index it is
+}
+
+// place returns the last place before end in the index of a segment that is being written for which less is
+// true, which holds for the first ones only.
+func (w *writer) place(segment uint64, end int64, less func(place) bool) (p place, ok bool) {
+	w.lookup.Lock()
+	defer w.lookup.Unlock()
+	if w.lookup.segment != segment {
+		return p, false
+	}
+	places := w.index.places
+	i := sort.Search(len(places), func(i int) bool { return places[i].offset >= end || !less(places[i]) })
+	if i == 0 {
+		return p, false
+	}
+	return places[i-1], true
 }
 
 // recordBytes is the room that the index record takes.
@@ -202,19 +226,24 @@ func findIndex(seg *readSegment, end int64, t *frameTail) (v indexView, sl seal,
 	return v, sl, err == nil
 }
 
-// jump moves a reader that stands at the start of a sealed segment to the last place that is
-// certainly before what it looks for. Without an index it stays.
+// jump moves a reader that stands at the start of a segment to the last place that is certainly before what it
+// looks for: by the segment's index, or, while it is being written, by that of the writer in this process. Without an
+// index it stays.
 func (r *Reader) jump(want int64) error {
 	return guard(r.seg.name, r.seg.mem, func() error {
 		end, limitErr := r.end()
 		if limitErr != nil {
 			return nil // let it be met on the way
 		}
+		less := func(p place) bool { return p.sequence < want || p.time < r.from }
+		var p place
 		v, _, ok := findIndex(r.seg, end, &r.tail)
-		if !ok {
-			return nil
+		switch {
+		case ok:
+			p, ok = v.before(less)
+		case r.j != nil:
+			p, ok = r.j.w.place(r.seg.hdr.id, end, less)
 		}
-		p, ok := v.before(func(p place) bool { return p.sequence < want || p.time < r.from })
 		if ok {
 			r.off, r.next, r.time = p.offset, p.sequence, p.time
 		}

@@ -270,7 +270,9 @@ func (j *Journal) recover(s *survey) error {
 		j.progress.begin(active.hdr.id, j.w.off, last)
 	}
 	if tail != nil && !tail.sealed {
+		j.w.lookup.Lock()
 		j.w.index = tail.scan.index
+		j.w.lookup.Unlock()
 	}
 	j.w.seq = last
 	j.w.stagedBytes = 0

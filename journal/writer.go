@@ -33,6 +33,7 @@ type writer struct {
 	batch   batch
 	finish  bool    // the batch's last record is staged: its first word is due
 	index   sampler // of the active segment
+	lookup  lookup  // the same for readers, and its lock
 	tail    frameTail
 	scratch [recordHeaderBytes]byte // on the heap, for what a file is handed
 }
@@ -59,7 +60,10 @@ func (w *writer) attach(s *segment) {
 	}
 	w.touchLimit = s.touched.Load()
 	w.kick = w.off
+	w.lookup.Lock()
 	w.index.reset(s.hdr.size)
+	w.lookup.segment = s.hdr.id
+	w.lookup.Unlock()
 }
 
 // inLive tells whether the active segment has been published to the syncer.
@@ -142,7 +146,9 @@ func (j *Journal) CancelBatch() {
 	if b.begun {
 		_ = j.unwrite(b.start) // an error is sticky, or the next Stage meets it
 		w.off, w.seq, w.time, w.stagedBytes = b.start, b.seq, b.time, b.bytes
+		w.lookup.Lock()
 		w.index.cut(b.start)
+		w.lookup.Unlock()
 	}
 	w.batch = batch{}
 }
@@ -281,7 +287,9 @@ func (w *writer) next(e *Entry, kind Kind, durable int64) (seq int64, w3 uint64)
 	}
 	seq = w.seq
 	if w.off >= w.index.mark {
+		w.lookup.Lock()
 		w.index.note(w.off, seq+1, e.Time)
+		w.lookup.Unlock()
 	}
 	if kind != KindCheckpoint {
 		seq++

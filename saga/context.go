@@ -1,6 +1,14 @@
 package saga
 
-import "github.com/headrace/headrace/handlers"
+import (
+	"errors"
+	"fmt"
+
+	"github.com/headrace/headrace/handlers"
+)
+
+// ErrNoKey reports a SendTo without a key.
+var ErrNoKey = errors.New("saga: SendTo needs a key")
 
 // Context is what the functions of a definition see: the context of the event that leads to the step, and
 // the instance. It is valid inside the call.
@@ -43,9 +51,14 @@ func (c *Context[D]) CommandKey() string {
 func Send[E, D any](c *Context[D], e E) error { return SendTo(c, c.m.key, e) }
 
 // SendTo is Send under another key, for a command to an aggregate with keys of its own: its answers are
-// found by Key.
+// found by Key. An empty key names nothing, and is ErrNoKey, which fails the handler.
 func SendTo[E, D any](c *Context[D], key string, e E) error {
 	hc := c.m.c
+	if key == "" { // an Emit without one would take the key of the event that is handled
+		err := fmt.Errorf("%w: %T of saga %q, instance %q", ErrNoKey, e, c.m.d.name, c.m.key)
+		c.m.sends = append(c.m.sends, func() error { return err })
+		return err
+	}
 	c.m.sends = append(c.m.sends, func() error { return handlers.EmitWith(hc, e, handlers.EmitOptions{Key: key}) })
 	return nil
 }

@@ -137,7 +137,7 @@ func (m *move[D]) try(fn func() (bool, error)) error {
 		return err
 	}
 	version := m.now.Version + 1
-	err = handlers.EmitWith(m.c, m.next, handlers.EmitOptions{Key: m.key, StreamVersion: version})
+	err = handlers.EmitWith(m.c, m.next, handlers.EmitOptions{Key: m.key, StreamVersion: handlers.NextVersion})
 	for _, send := range m.sends {
 		if err == nil {
 			err = send()

@@ -383,6 +383,27 @@ func TestFailed_NoReason_ChangesNothing(t *testing.T) {
 	})
 }
 
+// A command without a key goes nowhere: above all not to the instance's own.
+func TestSendTo_NoKey(t *testing.T) {
+	type c = *saga.Context[order]
+	r := types()
+	d := saga.Define[order]("order", r)
+	saga.Start[placed](d, nil)
+	s := d.Step("pay", saga.StepOptions{})
+	saga.Do(s, func(c c) error { _ = saga.SendTo(c, "", pay{}); return nil })
+	saga.Done[paid](s, nil)
+	top := headrace.NewTopology(r)
+	require.NoError(t, d.Attach(top.Logic()))
+	e, err := headrace.Open(t.TempDir(), top, headrace.Options{Journal: journal.Options{SegmentBytes: 64 << 10, Durability: journal.None()}})
+	require.NoError(t, err)
+	out, err := e.Producer("outside")
+	require.NoError(t, err)
+	_, err = out.Publish(limit(t), placed{1}, headrace.Meta{Key: "17"})
+	require.NoError(t, err)
+	<-e.Halted()
+	require.ErrorIs(t, e.Close(limit(t)), saga.ErrNoKey)
+}
+
 // Neither timers nor command keys of two instances, steps or sagas are the same.
 func TestAttach_NamesAndFunctions(t *testing.T) {
 	r := types()

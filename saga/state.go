@@ -105,7 +105,8 @@ func (t *Table[D]) fold(c *handlers.Context, m Moved[D]) error {
 		i = new(Instance[D])
 		t.instances[c.Key()] = i
 	}
-	if n := c.Event().StreamVersion(); n != i.Version+1 {
+	n := c.Event().StreamVersion()
+	if n <= i.Version { // it counts the changes, and what others write to the stream
 		return fmt.Errorf("%w: %q has change %d after %d", ErrVersionGap, c.Key(), n, i.Version)
 	}
 	i.Moved, i.Version, i.Sequence = m, i.Version+1, c.Sequence()

@@ -44,6 +44,9 @@ func randomHeader(rnd *rand.Rand) event.Header {
 		h.Key = []string{"42", "Größe 7", `a"b\c`, "a%20b", "日本"}[rnd.IntN(5)]
 	}
 	if rnd.IntN(2) == 0 {
+		h.StreamVersion = 1 + rnd.Int64N(1<<62)
+	}
+	if rnd.IntN(2) == 0 {
 		h.Trace = event.Trace{TraceID: id(), SpanID: [8]byte{7: 1}, Flags: byte(rnd.IntN(2))}
 	}
 	return h

@@ -21,6 +21,7 @@
 //	traceparent      the trace context (its distributed tracing extension)
 //	eventversion     the version of the type, in decimal
 //	eventkind        notification, command or document
+//	streamversion    the event's number in the stream of its key, in decimal
 //	correlationid, causationid, producer, idempotent
 //
 // What an event does not have is left out. Origin and Header.Extensions stay at home: they mean something

@@ -57,6 +57,11 @@ func (m Message) Event(r *event.Registry) (h event.Header, typeName string, payl
 			in.Sequence = n
 		}
 	}
+	if s := m.Get("streamversion"); s != "" {
+		if in.Number, err = strconv.ParseInt(s, 10, 64); err != nil || in.Number < 1 {
+			return fail(fmt.Errorf("%w: streamversion: %q is not a number from 1", ErrInvalid, s))
+		}
+	}
 	registry := r
 	if asJSON {
 		in.Data = m.Data
@@ -110,6 +115,7 @@ type jsonForm struct {
 	Producer    string          `json:"producer,omitempty"`
 	Kind        string          `json:"kind,omitempty"`
 	Key         string          `json:"key,omitempty"`
+	Number      int64           `json:"streamVersion,omitempty"`
 	Traceparent string          `json:"traceparent,omitempty"`
 	Idempotent  bool            `json:"idempotent"`
 	Data        json.RawMessage `json:"data,omitempty"`

@@ -117,6 +117,9 @@ func New(r *event.Registry, typeName string, sequence int64, v event.View, o Opt
 		}
 	}
 	m.set("producer", v.Producer())
+	if n := v.StreamVersion(); n != 0 {
+		m.set("streamversion", strconv.FormatInt(n, 10))
+	}
 	if v.Idempotent() {
 		m.set("idempotent", "true")
 	}

@@ -20,12 +20,13 @@ const (
 
 // Kinds of sections.
 const (
-	KindEngine uint16 = 1
-	KindLane   uint16 = 2
-	KindState  uint16 = 3
-	KindParked uint16 = 4
-	KindTimers uint16 = 5
-	KindDedup  uint16 = 6
+	KindEngine  uint16 = 1
+	KindLane    uint16 = 2
+	KindState   uint16 = 3
+	KindParked  uint16 = 4
+	KindTimers  uint16 = 5
+	KindDedup   uint16 = 6
+	KindStreams uint16 = 7
 )
 
 // ErrDamaged reports a file whose bytes are not what was written.
@@ -242,7 +243,7 @@ func Decode(data []byte) (*File, error) {
 	return f, nil
 }
 
-var kindNames = map[uint16]string{KindEngine: "engine", KindLane: "lane", KindState: "state", KindParked: "parked", KindTimers: "timers", KindDedup: "dedup"}
+var kindNames = map[uint16]string{KindEngine: "engine", KindLane: "lane", KindState: "state", KindParked: "parked", KindTimers: "timers", KindDedup: "dedup", KindStreams: "streams"}
 
 // String names the section for people.
 func (s *Section) String() string {
