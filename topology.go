@@ -213,6 +213,17 @@ func (t *Topology) checkCommands() []error {
 	return faults
 }
 
+// usedLanes returns the lanes that something is registered on.
+func (t *Topology) usedLanes() []placed {
+	var lanes []placed
+	for _, p := range t.lanes {
+		if p.projector != nil || !p.lane.Empty() {
+			lanes = append(lanes, p)
+		}
+	}
+	return lanes
+}
+
 // reacting returns the lanes whose handlers may emit.
 func (t *Topology) reacting() []placed {
 	var lanes []placed

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"testing"
 	"time"
@@ -14,10 +13,10 @@ func TestOrder_RoundTripHasFixedSize(t *testing.T) {
 	for _, i := range []int{1, 255, 1 << 40} {
 		var want, got order
 		newOrder(&want, i)
-		data, err := msgpack.Marshal(&want)
+		data, err := want.AppendMsgpack(nil)
 		require.NoError(t, err)
 		require.Len(t, data, orderBytes)
-		require.NoError(t, msgpack.Unmarshal(data, &got))
+		require.NoError(t, got.DecodeMsgpackBytes(data))
 		require.Equal(t, want, got)
 	}
 }
@@ -30,7 +29,7 @@ func TestOrder_DecodeRefusesOtherShapes(t *testing.T) {
 	} {
 		data, err := msgpack.Marshal(v)
 		require.NoError(t, err)
-		require.Error(t, msgpack.NewDecoder(bytes.NewReader(data)).Decode(new(order)), name)
+		require.Error(t, new(order).DecodeMsgpackBytes(data), name)
 	}
 }
 

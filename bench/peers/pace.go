@@ -53,6 +53,19 @@ func (m *meter) pace(events int, publish func(i int) error) error {
 	return nil
 }
 
+// publishAll calls publish for i = 1..events: at the meter's pace, or as fast as it can where m is nil.
+func (m *meter) publishAll(events int, publish func(i int) error) error {
+	if m != nil {
+		return m.pace(events, publish)
+	}
+	for i := 1; i <= events; i++ {
+		if err := publish(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // settle is how long a paced round waits for its goroutines to start and for the operating system to
 // give each its own processor, which it may have put on one at first.
 const settle = 20 * time.Millisecond

@@ -6,7 +6,7 @@ import "slices"
 // its own file. A plain name is the system as it comes, with its default wait strategy; a suffix names
 // another strategy.
 func scenarios() []Scenario {
-	return slices.Concat(ringScenarios(), lmaxScenarios(), latencyScenarios(), logScenarios(), machineScenarios())
+	return slices.Concat(ringScenarios(), lmaxScenarios(), latencyScenarios(), logScenarios(), engineScenarios(), machineScenarios())
 }
 
 func ringScenarios() []Scenario {

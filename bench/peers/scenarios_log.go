@@ -109,16 +109,5 @@ func logScenarios() []Scenario {
 				{"crc32c", hashBytes},
 			},
 		},
-		{
-			Name:    "engine/end-to-end",
-			About:   "orders of 128 bytes in msgpack: published, in the log (no sync), then handled",
-			Work:    Work{Events: 400_000, Batch: 1, BodyBytes: 128, PacedEvents: 25_000, PacedRate: 50_000},
-			Want:    orderSum,
-			Threads: 3, // publishing, journaling, handling
-			Systems: []System{
-				{"headrace", paced(headraceEngine)},
-				{"channel-tidwall-wal", paced(homemadeEngine)},
-			},
-		},
 	}
 }

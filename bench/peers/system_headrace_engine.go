@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"time"
 
@@ -15,11 +16,8 @@ import (
 // slots and their inline bodies in the second-level cache.
 const engineSlots = 4096
 
-// headraceEngine opens an engine anew, publishes, waits until the read model contains everything, and
-// closes. Opening and closing, with the sync that belongs to it, are not timed; nor are they for the
-// others.
-func headraceEngine(w Work, m *meter) (res Result, err error) {
-	defer emptyDir(w.Dir)
+// headraceTopology is one read model, which tells m, unless it is nil, of what it has handled.
+func headraceTopology(m *meter) (*headrace.Topology, *handlers.Projection[ledger]) {
 	reg := event.NewRegistry()
 	event.MustRegister[order](reg, "bench.order", 1)
 	t := headrace.NewTopology(reg)
@@ -32,18 +30,30 @@ func headraceEngine(w Work, m *meter) (res Result, err error) {
 		return nil
 	})
 	t.Project(model, headrace.LaneOptions{})
-	e, err := headrace.Open(filepath.Join(w.Dir, "log"), t, headrace.Options{
-		Slots: engineSlots, Journal: journal.Options{Durability: journal.None()},
-	})
+	return t, model
+}
+
+func headraceEngineOptions() headrace.Options {
+	return headrace.Options{Slots: engineSlots, Journal: journal.Options{Durability: journal.None()}}
+}
+
+// headraceEngine opens an engine anew, publishes, waits until the read model contains everything, and
+// closes. Opening and closing, with the sync that belongs to it, are not timed; nor are they for the
+// others.
+func headraceEngine(w Work, m *meter) (res Result, err error) {
+	defer emptyDir(w.Dir)
+	return headraceFill(w, m)
+}
+
+// headraceFill is headraceEngine for those who want the log.
+func headraceFill(w Work, m *meter) (res Result, err error) {
+	t, model := headraceTopology(m)
+	e, err := headrace.Open(filepath.Join(w.Dir, "log"), t, headraceEngineOptions())
 	if err != nil {
 		return Result{}, err
 	}
 	ctx := context.Background()
-	defer func() {
-		if cerr := e.Close(ctx); err == nil {
-			err = cerr
-		}
-	}()
+	defer func() { err = errors.Join(err, e.Close(ctx)) }()
 	p, err := e.Producer("bench")
 	if err != nil {
 		return Result{}, err
@@ -51,19 +61,12 @@ func headraceEngine(w Work, m *meter) (res Result, err error) {
 
 	var last int64
 	var o order
-	publish := func(i int) (err error) {
+	start := time.Now()
+	err = m.publishAll(w.Events, func(i int) (err error) {
 		newOrder(&o, i)
 		last, err = headrace.Publish(ctx, p, o, headrace.Meta{})
 		return err
-	}
-	start := time.Now()
-	if m != nil {
-		err = m.pace(w.Events, publish)
-	} else {
-		for i := 1; i <= w.Events && err == nil; i++ {
-			err = publish(i)
-		}
-	}
+	})
 	if err == nil {
 		err = model.WaitFor(ctx, last)
 	}
@@ -73,4 +76,61 @@ func headraceEngine(w Work, m *meter) (res Result, err error) {
 	res.Elapsed = time.Since(start)
 	model.View(func(l *ledger, _ int64) { res.Sum = l.sum })
 	return res, nil
+}
+
+// headraceReopen fills a log once; a round is Open on it, as after a restart: recovery, the pass over the headers,
+// and every event through its handler. Closing is not timed.
+func headraceReopen(w Work) (Bench, error) {
+	if _, err := headraceFill(w, nil); err != nil {
+		return nil, err
+	}
+	return roundFunc(func() (res Result, err error) {
+		t, model := headraceTopology(nil)
+		start := time.Now()
+		e, err := headrace.Open(filepath.Join(w.Dir, "log"), t, headraceEngineOptions())
+		if err != nil {
+			return Result{}, err
+		}
+		res.Elapsed = time.Since(start)
+		model.View(func(l *ledger, _ int64) { res.Sum = l.sum })
+		return res, e.Close(context.Background())
+	}), nil
+}
+
+// headraceReplayLog is headraceReopen with Replay, which only reads.
+func headraceReplayLog(w Work) (Bench, error) {
+	if _, err := headraceFill(w, nil); err != nil {
+		return nil, err
+	}
+	return roundFunc(func() (res Result, err error) {
+		t, model := headraceTopology(nil)
+		start := time.Now()
+		_, err = headrace.Replay(filepath.Join(w.Dir, "log"), t, headrace.ReplayOptions{})
+		res.Elapsed = time.Since(start)
+		model.View(func(l *ledger, _ int64) { res.Sum = l.sum })
+		return res, err
+	}), nil
+}
+
+// direct is no system: the publisher encodes, decodes and handles by itself. Its latency is that of the machine.
+func direct(w Work, m *meter) (res Result, err error) {
+	model := newLedger()
+	var o, got order
+	body := make([]byte, 0, orderBytes)
+	start := time.Now()
+	err = m.publishAll(w.Events, func(i int) (err error) {
+		newOrder(&o, i)
+		if body, err = o.AppendMsgpack(body[:0]); err != nil {
+			return err
+		}
+		if err := got.DecodeMsgpackBytes(body); err != nil {
+			return err
+		}
+		model.apply(&got)
+		if m != nil {
+			m.handled(i, i)
+		}
+		return nil
+	})
+	return Result{Elapsed: time.Since(start), Sum: model.sum}, err
 }

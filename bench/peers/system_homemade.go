@@ -1,14 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/tidwall/wal"
-	"github.com/vmihailenco/msgpack/v5"
 )
 
 // homemadeBatch is how many events at most share an append.
@@ -29,7 +27,7 @@ type homemade struct {
 
 type homemadeMessage struct {
 	order order
-	body  bytes.Buffer
+	body  []byte
 }
 
 var homemadeMessages = sync.Pool{New: func() any { return new(homemadeMessage) }}
@@ -50,14 +48,7 @@ func homemadeEngine(w Work, m *meter) (Result, error) {
 	go func() { e.out <- e.consume() }()
 
 	start := time.Now()
-	publish := e.publisher()
-	if m != nil {
-		err = m.pace(w.Events, publish)
-	} else {
-		for i := 1; i <= w.Events && err == nil; i++ {
-			err = publish(i)
-		}
-	}
+	err = m.publishAll(w.Events, e.publisher())
 	close(e.in)
 	if cerr := <-e.out; cerr != nil {
 		err = cerr
@@ -71,13 +62,10 @@ func homemadeEngine(w Work, m *meter) (Result, error) {
 
 // publisher returns the producer's function; it belongs to one goroutine.
 func (e *homemade) publisher() func(i int) error {
-	enc := msgpack.NewEncoder(nil)
-	return func(i int) error {
+	return func(i int) (err error) {
 		m := homemadeMessages.Get().(*homemadeMessage)
 		newOrder(&m.order, i)
-		m.body.Reset()
-		enc.Reset(&m.body)
-		if err := m.order.EncodeMsgpack(enc); err != nil {
+		if m.body, err = m.order.AppendMsgpack(m.body[:0]); err != nil {
 			return err
 		}
 		e.in <- m
@@ -99,7 +87,7 @@ func (e *homemade) consume() error {
 		}
 		for _, m := range taken {
 			index++
-			batch.Write(index, m.body.Bytes())
+			batch.Write(index, m.body)
 		}
 		if failed == nil {
 			failed = e.log.WriteBatch(batch)
@@ -123,16 +111,13 @@ func (e *homemade) verify() error {
 	if err != nil {
 		return err
 	}
-	read, o, dec := newLedger(), order{}, msgpack.NewDecoder(nil)
-	var src bytes.Reader
+	read, o := newLedger(), order{}
 	for i := uint64(1); i <= last; i++ {
 		body, err := e.log.Read(i)
 		if err != nil {
 			return fmt.Errorf("read %d: %w", i, err)
 		}
-		src.Reset(body)
-		dec.Reset(&src)
-		if err := o.DecodeMsgpack(dec); err != nil {
+		if err := o.DecodeMsgpackBytes(body); err != nil {
 			return fmt.Errorf("decode %d: %w", i, err)
 		}
 		read.apply(&o)
