@@ -65,6 +65,9 @@ func Call[R, C any](ctx context.Context, p *Producer, cmd C, m Meta) (Reply[R], 
 	reply.Command = seq
 	var a handlers.Answer
 	found := false
+	if !fresh && e.inMemory() {
+		return reply, fmt.Errorf("%w: command %d was published before, and its answer is nowhere", ErrNoLog, seq)
+	}
 	if !fresh {
 		a, found, err = e.findAnswer(ctx, seq, id, append(ofR, handlers.EndsOfCalls()...))
 	}

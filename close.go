@@ -82,7 +82,7 @@ func (e *Engine) close(ctx context.Context) error {
 	if complete && e.options.Snapshots.AtClose {
 		e.snapshots.close(ctx)
 	}
-	if complete {
+	if complete && !e.inMemory() {
 		if err := e.markProgress(); err != nil {
 			errs = append(errs, err)
 		}

@@ -39,6 +39,9 @@
 //	sales.View(func(s *Sales, at int64) { … })
 //	err = eng.Close(ctx)
 //
+// Which engine it is may be a matter of configuration: OpenConfig opens one in memory, one with a journal, or
+// what another package has registered, by a URL such as an environment variable holds.
+//
 // # One number
 //
 // The sequence that Publish returns is the event's place in the ring, its address in the journal, the

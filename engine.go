@@ -28,7 +28,7 @@ type Engine struct {
 	options  Options
 	topology *Topology
 	types    *handlers.Types
-	journal  *journal.Journal
+	journal  logbook
 	ring     *ring.Ring[handlers.Slot]
 	overflow *handlers.Overflow
 	feedback *handlers.Feedback
@@ -95,8 +95,16 @@ func Open(dir string, t *Topology, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	e := newEngine(dir, t, o, j)
+	if err := e.begin(); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+func newEngine(dir string, t *Topology, o Options, log logbook) *Engine {
 	e := &Engine{
-		dir: dir, options: o, topology: t, journal: j, log: o.Logger,
+		dir: dir, options: o, topology: t, journal: log, log: o.Logger,
 		replies:   handlers.NewReplies(),
 		effects:   t.effects(),
 		crowd:     handlers.NewCrowd(),
@@ -111,14 +119,20 @@ func Open(dir string, t *Topology, o Options) (*Engine, error) {
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.snapshotCtx, e.stopSnapshots = context.WithCancel(e.ctx)
 	e.followCtx, e.dropFollowers = context.WithCancel(context.Background())
-	if err := e.start(); err != nil {
+	return e
+}
+
+// begin starts the engine, and takes down what it has built if that fails.
+func (e *Engine) begin() error {
+	err := e.start()
+	if err != nil {
 		e.cancel()
 		if e.ring != nil {
 			e.ring.Halt()
 		}
-		return nil, errors.Join(err, j.Close())
+		err = errors.Join(err, e.journal.Close())
 	}
-	return e, nil
+	return err
 }
 
 // start recovers and goes live. After an error no goroutine of it runs.
@@ -150,11 +164,13 @@ func (e *Engine) start() error {
 	if err != nil {
 		return err
 	}
-	if err := h.load(e.topology); err != nil {
-		return err
-	}
-	if err := e.replay(h); err != nil {
-		return err
+	if !e.inMemory() {
+		if err := h.load(e.topology); err != nil {
+			return err
+		}
+		if err := e.replay(h); err != nil {
+			return err
+		}
 	}
 	if err := e.build(h); err != nil {
 		return err
@@ -165,7 +181,9 @@ func (e *Engine) start() error {
 	if err := e.ring.Start(); err != nil {
 		return err
 	}
-	go e.watch()
+	if !e.inMemory() {
+		go e.watch()
+	}
 	if e.options.Snapshots.automatic() {
 		go e.snapshots.run()
 	} else {
@@ -203,6 +221,10 @@ func (e *Engine) watch() {
 
 // recover reads the log's headers and introduces what is new.
 func (e *Engine) recover() (*history, error) {
+	j, journaled := e.journal.(*journal.Journal)
+	if !journaled {
+		return e.learnNothing()
+	}
 	s := &seeker{
 		dir: e.dir, topology: e.topology, open: e.journal.NewReader, first: e.journal.FirstSequence(),
 		options: journal.ReaderOptions{Internal: true}, acceptLost: e.options.AcceptLost, answers: true,
@@ -219,7 +241,7 @@ func (e *Engine) recover() (*history, error) {
 	}
 	e.timers, e.dedup, e.streams = e.topology.timers, h.dedup, h.streams
 	h.last, h.now, h.acceptSchema = max(h.last, e.journal.Written()), e.now, e.options.AcceptSchema
-	if err := h.introduce(e.journal, e.topology); err != nil {
+	if err := h.introduce(j, e.topology); err != nil {
 		return nil, err
 	}
 	e.types = handlers.NewTypes(e.topology.registry, h.catalog)
@@ -247,18 +269,13 @@ func (e *Engine) build(h *history) error {
 	for _, p := range e.topology.lanes {
 		durable = durable || p.options.Behind == Durable
 	}
-	jo := handlers.JournalerOptions{LastTime: h.lastTime, Now: e.now, Replies: e.replies}
-	if durable && o.Journal.Durability != journal.None() {
-		jo.SyncBacklog = int64(o.Slots / 2)
-	}
-	e.writer = handlers.NewJournaler(r, e.journal, jo)
-	e.journaler, err = e.consume(journalStage, e.writer, ring.ConsumerOptions{})
+	e.journaler, err = e.consume(journalStage, e.front(h, durable), ring.ConsumerOptions{})
 	if err != nil {
 		return err
 	}
 	behind := map[Gate][]*ring.Consumer{Written: {e.journaler}, Durable: {e.journaler}, Published: nil}
-	if durable {
-		s, err := e.consume(syncStage, handlers.NewSyncer(e.ctx, e.journal, o.Journal.Durability), ring.ConsumerOptions{After: behind[Written]})
+	if j, journaled := e.journal.(*journal.Journal); durable && journaled {
+		s, err := e.consume(syncStage, handlers.NewSyncer(e.ctx, j, o.Journal.Durability), ring.ConsumerOptions{After: behind[Written]})
 		if err != nil {
 			return err
 		}

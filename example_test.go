@@ -151,3 +151,30 @@ func ExampleEngine_Follow() {
 	// mail about order 17
 	// context canceled
 }
+
+// An application that takes its bus from the environment runs without a journal where none is wanted, such as
+// on a developer's machine.
+func ExampleOpenConfig() {
+	config, err := headrace.ConfigFromEnv("SHOP_EVENTS", "memory:?slots=1024")
+	if err != nil {
+		log.Fatal(err)
+	}
+	t, sales := shop()
+	bus, err := headrace.OpenConfig(config, t, headrace.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	web, err := bus.Publisher("web")
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := web.Publish(ctx, PlaceOrder{"17", 4990}, headrace.Meta{Key: "17"}); err != nil {
+		log.Fatal(err)
+	}
+	if err := bus.Close(ctx); err != nil { // all is handled then
+		log.Fatal(err)
+	}
+	sales.View(func(s *Sales, _ int64) { fmt.Println(config, s.Orders, s.Milli) })
+	// Output: memory:?slots=1024 1 4990
+}

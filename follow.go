@@ -87,6 +87,9 @@ func (e *Engine) Follow(ctx context.Context, o FollowOptions, fn func(context.Co
 	if handlers.InLane(ctx) || handlers.OnLane(e.lanes) {
 		return ErrWouldDeadlock
 	}
+	if e.inMemory() {
+		return fmt.Errorf("%w: nothing to follow", ErrNoLog)
+	}
 	if err := e.beginFollow(o.Name); err != nil {
 		return err
 	}

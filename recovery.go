@@ -273,8 +273,8 @@ func (h *history) introduce(j *journal.Journal, t *Topology) error {
 // left to read: what the lanes owe is appended behind the log, and read by all of them too.
 func (e *Engine) replay(h *history) error {
 	h.lastTime = max(h.lastTime, e.now())
-	owed := handlers.NewOwed(e.journal, h.lastTime, e.streams)
-	lanes := e.topology.lanes
+	owed := handlers.NewOwed(e.journal.(*journal.Journal), h.lastTime, e.streams)
+	lanes := e.topology.usedLanes()
 	readers := make([]*journal.Reader, len(lanes))
 	defer func() {
 		for _, r := range readers {

@@ -55,6 +55,9 @@ func (e *Engine) Trim(r Retention) (journal.TrimReport, error) {
 	if err := r.validate(); err != nil {
 		return journal.TrimReport{}, err
 	}
+	if e.inMemory() {
+		return journal.TrimReport{}, ErrNoLog
+	}
 	if err := e.snapshots.begin(e.ctx); err != nil {
 		return journal.TrimReport{}, e.stopped(context.Background(), err)
 	}

@@ -149,6 +149,9 @@ type SnapshotStats struct {
 // Errors: *UndeclaredStateError; ErrWouldDeadlock in a handler; ErrClosed, ErrHalted; that of ctx; those of the file
 // system. An error leaves the snapshots as they were.
 func (e *Engine) Snapshot(ctx context.Context) (SnapshotInfo, error) {
+	if e.inMemory() {
+		return SnapshotInfo{}, ErrNoLog
+	}
 	if handlers.InLane(ctx) || handlers.OnLane(e.lanes) {
 		return SnapshotInfo{}, ErrWouldDeadlock
 	}

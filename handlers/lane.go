@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -85,6 +87,9 @@ func (l *Lane) HandlerIDs() []string {
 	}
 	return ids
 }
+
+// Policies returns the ids of the handlers that have a failure policy, in no order.
+func (l *Lane) Policies() []string { return slices.Collect(maps.Keys(l.policies)) }
 
 // Empty reports whether nothing is registered on the lane.
 func (l *Lane) Empty() bool { return len(l.registers) == 0 && len(l.faults) == 0 }
