@@ -2,6 +2,7 @@ package ring
 
 import (
 	"context"
+	"time"
 
 	"github.com/headrace/headrace/internal/atomic"
 	"github.com/headrace/headrace/internal/block"
@@ -110,6 +111,15 @@ func (r *Ring[T]) TryPublishFunc(n int, fill func(first int64, a, b []T) error) 
 // returns ctx.Err().
 func (r *Ring[T]) PublishFuncContext(ctx context.Context, n int, fill func(first int64, a, b []T) error) (hi int64, err error) {
 	if hi, err = r.ClaimContext(ctx, n); err != nil {
+		return 0, err
+	}
+	return r.fill(n, hi, fill)
+}
+
+// PublishFuncUntil is PublishFunc that gives up waiting for slots at a deadline, and then returns
+// context.DeadlineExceeded. It allocates nothing itself.
+func (r *Ring[T]) PublishFuncUntil(deadline time.Time, n int, fill func(first int64, a, b []T) error) (hi int64, err error) {
+	if hi, err = r.ClaimUntil(deadline, n); err != nil {
 		return 0, err
 	}
 	return r.fill(n, hi, fill)

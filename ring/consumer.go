@@ -40,9 +40,9 @@ func (f HandlerFunc[T]) HandleSpan(first int64, span []T) error { return f(first
 type Consumer struct {
 	seq    *sequencer
 	name   string
-	parked any  // *parking[T], nil for pollers
-	polled bool // it has no goroutine
-	lane   bool // of a Shared, which alone may take it out of the graph
+	parked any   // *parking[T], nil for pollers
+	polled bool  // it has no goroutine
+	group  group // whose lane it is, nil if of none; set before it runs
 	_      cpu.Pad
 
 	// cursor is stored by the consumer's goroutine, each time with a full fence. Everything up to

@@ -38,7 +38,7 @@
 // cut where the ring wraps and at ConsumerOptions.MaxBatch.
 //
 // PublishFunc does claim, write and publish in one call, and aborts what could not be filled. Abort
-// gives up a claim: consumers pass over it.
+// gives up a claim: consumers pass over it. ClaimContext and ClaimUntil bound how long a claim may block.
 //
 // # Two kinds of producers
 //
@@ -60,7 +60,7 @@
 //
 // Consume gives a handler a goroutine. A handler that also has the methods of StartHandler,
 // BatchHandler, AbortHandler or StopHandler gets those calls. Share makes a group of lanes that
-// divide the events among them by key. A Poller is for a caller with a loop of its own.
+// divide the events among them by key; JoinLane and LeaveLane change it while events flow. A Poller is for a caller with a loop of its own.
 //
 // Join and JoinPoller add consumers while events flow, anywhere in the graph, at what comes next
 // or at an event that is still in the ring; Leave takes them out. Neither stops anybody else.

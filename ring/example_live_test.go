@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"github.com/headrace/headrace/ring"
 )
@@ -234,6 +235,31 @@ func ExampleRing_Share() {
 	_ = r.Close(context.Background())
 	fmt.Println(done, len(lanes.Lanes()))
 	// Output: [[0 3 6] [1 4 7] [2 5 8]] 2
+}
+
+// A group gets one more lane while events flow.
+func ExampleShared_JoinLane() {
+	r, _ := ring.New[int](ring.Options{})
+	var handled atomic.Int64
+	lane := ring.HandlerFunc[int](func(_ int64, span []int) error {
+		handled.Add(int64(len(span)))
+		return nil
+	})
+	group, _ := r.Share("work", func(v *int) uint64 { return uint64(*v) }, []ring.Handler[int]{lane}, ring.ConsumerOptions{})
+	_ = r.Start()
+	put(r, 1)
+	put(r, 2)
+	index, err := group.JoinLane(context.Background(), lane)
+	fmt.Println(index, err)
+	put(r, 3)
+	put(r, 4)
+	_ = group.LeaveLane(context.Background(), 0)
+	put(r, 5)
+	_ = r.Close(context.Background())
+	fmt.Println(handled.Load(), group.Lanes()[0].Name())
+	// Output:
+	// 1 <nil>
+	// 5 work/1
 }
 
 // The graph with its lags, for Graphviz.

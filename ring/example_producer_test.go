@@ -2,7 +2,9 @@ package ring_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/headrace/headrace/ring"
 )
@@ -44,4 +46,23 @@ func ExampleRing_Producer() {
 	}
 	fmt.Println(sum)
 	// Output: 5050
+}
+
+// A producer that would rather drop an event than wait for long.
+func ExampleRing_ClaimUntil() {
+	r, err := ring.New[int](ring.Options{Slots: 2})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for v := range 3 { // nobody reads yet
+		seq, err := r.ClaimUntil(time.Now().Add(time.Millisecond), 1)
+		if errors.Is(err, context.DeadlineExceeded) {
+			fmt.Println("dropped", v)
+			continue
+		}
+		*r.Slot(seq) = v
+		r.Publish(seq, seq)
+	}
+	// Output: dropped 2
 }

@@ -364,66 +364,6 @@ func TestExplore_Poller(t *testing.T) {
 	}
 }
 
-func TestExplore_Share(t *testing.T) {
-	ctx := context.Background()
-	for _, m := range memories {
-		t.Run(m.name, func(t *testing.T) {
-			exploreRandomly(t, m.plain, func(run *explore.Run) {
-				r := must(newRing[int64](Options{Slots: 4, Wait: parkingAtOnce}, m.plain))
-				s := &stage{Run: run, r: r, first: 1, ends: map[int64]int64{}}
-				handled := map[int64]int{}
-				newest := map[uint64]int64{} // of each key
-				key := func(v *int64) uint64 { return uint64(s.load(v)) / 3 % 3 }
-				var handlers []Handler[int64]
-				for i := range 3 {
-					handlers = append(handlers, HandlerFunc[int64](func(lo int64, span []int64) error {
-						for k := range span {
-							seq := lo + int64(k)
-							if of := key(&span[k]); newest[of] > seq {
-								explore.Fail("event %d of key %d comes after event %d", seq, of, newest[of])
-							} else {
-								newest[of] = seq
-							}
-							if by, twice := handled[seq]; twice {
-								explore.Fail("event %d is handled by lanes %d and %d", seq, by, i)
-							}
-							handled[seq] = i
-						}
-						return nil
-					}))
-				}
-				g := must(r.Share("share", key, handlers, ConsumerOptions{}))
-				must(r.Consume("end", HandlerFunc[int64](func(lo int64, span []int64) error {
-					for k := range span {
-						if _, ok := handled[lo+int64(k)]; !ok {
-							explore.Fail("event %d is passed on and was not handled", lo+int64(k))
-						}
-					}
-					return nil
-				}), ConsumerOptions{After: g.Lanes()}))
-				if err := r.Start(); err != nil {
-					panic(err)
-				}
-				s.Daemons()
-				for p := range 2 {
-					run.Go(fmt.Sprint("producer ", p), func() { s.produce([]int{1, 2, 1}) })
-				}
-				run.Go("leaver", func() {
-					if err := g.LeaveLane(ctx, 1); err != nil {
-						explore.Fail("leave lane: %v", err)
-					}
-				})
-				run.Check(func() error {
-					if len(handled) != 8 {
-						return fmt.Errorf("%d of 8 events are handled: %v", len(handled), handled)
-					}
-					return nil
-				})
-			})
-		})
-	}
-}
-
 // TestExplore_Producer has the one producer, or two, publish by a Producer while the ring is closed or a
 // consumer joins.
 func TestExplore_Producer(t *testing.T) {

@@ -37,8 +37,9 @@ type gate struct {
 // A parker is what one goroutine blocks on. It is in one gate at most, and its channel is empty
 // when it is in none.
 type parker struct {
-	wake chan struct{} // capacity 1
-	seq  int64
+	wake  chan struct{} // capacity 1
+	seq   int64
+	alarm block.Alarm // for waits with a deadline
 }
 
 func newParker() *parker { return &parker{wake: make(chan struct{}, 1)} }

@@ -87,7 +87,7 @@ func (r *Ring[T]) add(name string, o ConsumerOptions) (*Consumer, error) {
 	if err := r.unused(name); err != nil {
 		return nil, err
 	}
-	after, before := distinct(o.After), distinct(o.Before)
+	after, before := withGroups(o.After), withGroups(o.Before)
 	if err := inFront(after, before); err != nil {
 		return nil, err
 	}

@@ -27,19 +27,29 @@ func (r *Ring[T]) Join(ctx context.Context, name string, h Handler[T], o Consume
 	if err := r.validate(name, h, o); err != nil {
 		return nil, err
 	}
-	return r.join(ctx, name, o, func(c *Consumer) { block.Go(r.newLoop(c, h, o).run) })
+	return r.join(ctx, name, newcomer{
+		options: func() ConsumerOptions { return o },
+		start:   func(c *Consumer) { block.Go(r.newLoop(c, h, o).run) },
+	})
 }
 
-// join links a consumer in, and starts it under r.mu once no producer can lap it.
-func (r *Ring[T]) join(ctx context.Context, name string, o ConsumerOptions, start func(*Consumer)) (*Consumer, error) {
+// newcomer is what join is told of a consumer. r.mu is held when its functions are called.
+type newcomer struct {
+	options func() ConsumerOptions
+	linked  func(*Consumer) // may be nil; the consumer has its place in the graph, and may lose it again
+	start   func(*Consumer)
+}
+
+// join links a consumer in, and starts it once no producer can lap it.
+func (r *Ring[T]) join(ctx context.Context, name string, n newcomer) (*Consumer, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	c, outdated, err := r.linkIn(name, o)
+	c, from, outdated, err := r.linkIn(name, n)
 	if err != nil {
 		return nil, err
 	}
-	err = r.settle(ctx, c, o.From, outdated)
+	err = r.settle(ctx, c, from, outdated)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err == nil && (r.ended || r.seq.stopping()) {
@@ -51,30 +61,34 @@ func (r *Ring[T]) join(ctx context.Context, name string, o ConsumerOptions, star
 		return nil, err
 	}
 	r.launch(c)
-	start(c)
+	n.start(c)
 	return c, nil
 }
 
-// linkIn makes the producers gate on a new consumer that does not run yet. It returns too how far it has
+// linkIn makes the producers gate on a new consumer that does not run yet. It returns too From, and how far it has
 // to be not to be lapped by a claim that was checked against a set without it: r.outdated, or less
 // where it begins with what those that it comes after have handled; see settle.
-func (r *Ring[T]) linkIn(name string, o ConsumerOptions) (c *Consumer, outdated int64, err error) {
+func (r *Ring[T]) linkIn(name string, n newcomer) (c *Consumer, from, outdated int64, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
 	case r.ended || r.seq.stopping():
-		return nil, 0, r.seq.stopError()
+		return nil, 0, 0, r.seq.stopError()
 	case !r.started:
-		return nil, 0, ErrNotStarted
+		return nil, 0, 0, ErrNotStarted
 	}
+	o := n.options()
 	if c, err = r.add(name, o); err != nil {
-		return nil, 0, err
+		return nil, 0, 0, err
+	}
+	if n.linked != nil {
+		n.linked(c)
 	}
 	replaced := r.regate()
 	if o.From == 0 && len(o.After) > 0 {
-		return c, replaced, nil
+		return c, 0, replaced, nil
 	}
-	return c, r.outdated, nil
+	return c, o.From, r.outdated, nil
 }
 
 // regate puts a new gating set in force. r.mu is held.
@@ -185,7 +199,7 @@ func (r *Ring[T]) fits(c *Consumer, claimed, from int64) error {
 // From inside c's own handler Leave returns ErrWouldDeadlock at once, and c leaves. It may be called
 // from any goroutine, and again.
 func (r *Ring[T]) Leave(ctx context.Context, c *Consumer) error {
-	if c != nil && c.lane {
+	if c != nil && c.group != nil {
 		return optionError("Consumer", "%q is a lane, which leaves by LeaveLane", c.name)
 	}
 	if err := r.leaveAt(c, 0); err != nil {

@@ -437,7 +437,7 @@ func TestJoin_ClaimUnderTheOldSet_IsSeen(t *testing.T) {
 		publish(t, r, 8)
 		require.NoError(t, c.WaitFor(ctx, 8))
 		for _, from := range []int64{2, 0} {
-			n, outdated, err := r.linkIn("n", ConsumerOptions{From: from, After: []*Consumer{c}})
+			n, _, outdated, err := r.linkIn("n", newcomer{options: func() ConsumerOptions { return ConsumerOptions{From: from, After: []*Consumer{c}} }})
 			require.NoError(t, err)
 			if from == 0 {
 				n.cursor.Store(1)

@@ -191,7 +191,7 @@ func (l *loop[T]) failed(lo, end int64, span []T, stack []byte, err error) (next
 		err = fmt.Errorf("%w: %d is not in [%d, %d]", ErrRewindRange, rewind.From, lo, hi)
 	}
 	var one *EventError
-	if errors.As(err, &one) && one.Sequence >= lo && one.Sequence <= end {
+	if errors.As(err, &one) && one.Sequence >= lo && one.Sequence <= hi {
 		lo, hi = one.Sequence, one.Sequence
 	}
 	if l.failedAt != lo {

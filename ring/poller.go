@@ -45,7 +45,10 @@ func (r *Ring[T]) JoinPoller(ctx context.Context, name string, o ConsumerOptions
 		return nil, err
 	}
 	var p *Poller[T]
-	_, err := r.join(ctx, name, o, func(c *Consumer) { p = r.newPoller(c, o) })
+	_, err := r.join(ctx, name, newcomer{
+		options: func() ConsumerOptions { return o },
+		start:   func(c *Consumer) { p = r.newPoller(c, o) },
+	})
 	return p, err
 }
 

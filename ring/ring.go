@@ -4,6 +4,7 @@ import (
 	"context"
 	"reflect"
 	native "sync/atomic" // see Producer
+	"time"
 	"unsafe"
 
 	"github.com/headrace/headrace/internal/block"
@@ -91,9 +92,20 @@ func (r *Ring[T]) TryClaim(n int) (hi int64, err error) {
 // if ctx has ended already.
 func (r *Ring[T]) ClaimContext(ctx context.Context, n int) (hi int64, err error) {
 	if debugging {
-		return r.seq.checked(n, func() (int64, error) { return r.seq.claimWait(ctx, n) })
+		return r.seq.checked(n, func() (int64, error) { return r.seq.claimWait(ctx, never, n) })
 	}
-	return r.seq.claimWait(ctx, n)
+	return r.seq.claimWait(ctx, never, n)
+}
+
+// ClaimUntil is Claim that gives up at a deadline, and then returns context.DeadlineExceeded. It
+// claims nothing if the deadline has passed already. Unlike ClaimContext with a context that was
+// made for the call it allocates nothing.
+func (r *Ring[T]) ClaimUntil(deadline time.Time, n int) (hi int64, err error) {
+	until := nanotime(deadline)
+	if debugging {
+		return r.seq.checked(n, func() (int64, error) { return r.seq.claimWait(context.Background(), until, n) })
+	}
+	return r.seq.claimWait(context.Background(), until, n)
 }
 
 // Slot returns the slot of seq. It may be written by whoever has claimed seq and not yet

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"math/bits"
+	"time"
 	"unsafe"
 
 	"github.com/headrace/headrace/internal/atomic"
@@ -109,13 +110,17 @@ func (s *sequencer) init(o Options, plain bool, base unsafe.Pointer, slotBytes u
 // word is what v wraps: the compiler inlines less where atomic.Int64 is used.
 func word(v *atomic.Int64) *int64 { return (*int64)(unsafe.Pointer(v)) }
 
-// claimWait claims like claim and blocks while the ring is full.
-func (s *sequencer) claimWait(ctx context.Context, n int) (int64, error) {
+// claimWait claims like claim and blocks while the ring is full, until ctx ends or until, in the time
+// of nanotime.
+func (s *sequencer) claimWait(ctx context.Context, until int64, n int) (int64, error) {
 	if n < 1 || int64(n) > s.slots {
 		return 0, ErrClaimSize
 	}
 	if err := ctx.Err(); err != nil {
 		return 0, err
+	}
+	if until != never && now() >= until {
+		return 0, context.DeadlineExceeded
 	}
 	done := ctx.Done()
 	hi, err := s.tryClaim(n)
@@ -139,10 +144,13 @@ func (s *sequencer) claimWait(ctx context.Context, n int) (int64, error) {
 			return 0, ErrWouldDeadlock
 		}
 		if !wait {
-			s.parkProducer(n, done)
+			s.parkProducer(n, done, until)
 		}
 		if done != nil && block.Recvd(done) {
 			return 0, ctx.Err()
+		}
+		if until != never && now() >= until {
+			return 0, context.DeadlineExceeded
 		}
 		if hi, err = s.tryClaim(n); err != ErrFull {
 			return hi, err
@@ -150,10 +158,14 @@ func (s *sequencer) claimWait(ctx context.Context, n int) (int64, error) {
 	}
 }
 
-// parkProducer blocks until n slots may be free, the ring stops or done is closed.
-func (s *sequencer) parkProducer(n int, done <-chan struct{}) {
+// parkProducer blocks until n slots may be free, the ring stops, done is closed or it is until.
+func (s *sequencer) parkProducer(n int, done <-chan struct{}, until int64) {
 	p := parkers.Get().(*parker)
 	defer parkers.Put(p)
+	if until != never {
+		done = p.alarm.Set(time.Duration(until - now()))
+		defer p.alarm.Stop()
+	}
 	gating := s.gating.Load()
 	if gating == nil {
 		s.changed.park(p, never, func() bool { return s.gating.Load() != nil || s.stopping() }, done)

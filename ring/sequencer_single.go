@@ -106,7 +106,7 @@ func (s *sequencer) claim(n int) (int64, error) {
 			return hi, err
 		}
 	}
-	return s.claimWait(context.Background(), n)
+	return s.claimWait(context.Background(), never, n)
 }
 
 func (s *sequencer) tryClaimSingle(n int64) (int64, error) {

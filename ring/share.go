@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/headrace/headrace/internal/atomic"
 	"github.com/headrace/headrace/internal/block"
@@ -17,49 +18,20 @@ import (
 // its lane has handled it and the others have passed it: completion is in sequence order.
 //
 // Which lane has a key is decided by rendezvous hashing over the lanes that are there: when one
-// leaves, its keys are spread over the others and no other key moves.
+// leaves, its keys are spread over the others, when one joins, it gets a share of each of theirs, and
+// no other key moves.
 type Shared[T any] struct {
-	ring  *Ring[T]
-	hash  func(*T) uint64
+	ring    *Ring[T]
+	name    string
+	hash    func(*T) uint64
+	options ConsumerOptions // of each lane
+	// lanes have not left, or not long ago; least index first. The slice is replaced, not changed, by
+	// whoever holds both changing and ring.mu.
 	lanes []*lane[T]
+	next  int // index of the next lane; guarded like lanes
 	// epoch is the assignment in force, with the one before it and where they meet.
-	epoch atomic.Pointer[epoch]
-	leave chan struct{} // capacity 1: held by the one LeaveLane that is under way
-}
-
-// An epoch says which lanes have the events from one sequence on. It never changes but for from,
-// which is set once.
-//
-// A change of lanes must find a sequence that no lane has passed under the old epoch, and lanes
-// look at the epoch without a lock, once a span:
-//
-//	lane                              LeaveLane
-//	----                              ---------
-//	hi = the barrier                  epoch = the new one, from still unknown
-//	look at epoch                     from = 1 + the ring's cursor
-//
-// A lane that got the old epoch looked before the new one was stored; its hi is older still, and
-// the ring's cursor, read after that store, is no less than hi. So all that it handles under the old
-// epoch is below from. A lane that gets the new one waits for from, which is a moment.
-type epoch struct {
-	before *epoch // nil for the first
-	lanes  []int  // indexes of the lanes that take part
-	from   atomic.Int64
-	gone   *Consumer // whoever left: it must be done with what is below from
-}
-
-const unknown = 0 // of epoch.from: sequences begin at 1
-
-// errStopped is what a handler of ours returns that waited for something when the ring was halted.
-var errStopped = errors.New("ring: stopped")
-
-// lane is the handler of one lane, around the caller's.
-type lane[T any] struct {
-	shared  *Shared[T]
-	index   int
-	handler Handler[T]
-	loop    *loop[T]
-	done    *epoch // the last one of which gone was waited for
+	epoch    atomic.Pointer[epoch]
+	changing chan struct{} // capacity 1: held by the one JoinLane or LeaveLane that is under way
 }
 
 // Share adds a group of lanes, one for each handler, at least one, under the names name/0, name/1
@@ -82,82 +54,179 @@ func (r *Ring[T]) Share(name string, key func(*T) uint64, handlers []Handler[T],
 			return nil, errors.Join(err, r.validatePlace(name, o))
 		}
 	}
-	g := &Shared[T]{ring: r, hash: key, leave: make(chan struct{}, 1)}
+	g := &Shared[T]{ring: r, name: name, hash: key, options: o, next: len(handlers), changing: make(chan struct{}, 1)}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	first := &epoch{}
-	first.from.Store(r.seq.first)
 	for i := range handlers { // all or none: what else is wrong shows with the first
-		if err := r.unused(fmt.Sprint(name, "/", i)); err != nil {
+		if err := r.unused(g.laneName(i)); err != nil {
 			return nil, err
 		}
 	}
+	first := &epoch{newcomer: nobody}
+	first.from.Store(r.seq.first)
 	for i, h := range handlers {
-		c, err := r.addBeforeStart(fmt.Sprint(name, "/", i), o)
+		c, err := r.addBeforeStart(g.laneName(i), o)
 		if err != nil {
 			return nil, err
 		}
-		ln := &lane[T]{shared: g, index: i, handler: h}
-		ln.loop = r.newLoop(c, ln, o)
-		ln.loop.hooks = hooksOf[T](h)
-		c.lane = true
+		ln := g.newLane(c, i, h)
 		r.loops = append(r.loops, ln.loop)
 		g.lanes = append(g.lanes, ln)
 		first.lanes = append(first.lanes, i)
+	}
+	for _, ln := range g.lanes { // now, because each of them was added without the others
+		ln.loop.group = g
 	}
 	g.epoch.Store(first)
 	return g, nil
 }
 
-// Lanes returns the consumers of the lanes that have not left, for ConsumerOptions.After of who
-// comes after the group.
+func (g *Shared[T]) laneName(index int) string { return fmt.Sprint(g.name, "/", index) }
+
+func (g *Shared[T]) newLane(c *Consumer, index int, h Handler[T]) *lane[T] {
+	ln := &lane[T]{shared: g, index: index, handler: h}
+	ln.loop = g.ring.newLoop(c, ln, g.options)
+	ln.loop.hooks = hooksOf[T](h)
+	return ln
+}
+
+// lane returns the lane with an index, nil if it has left.
+func (g *Shared[T]) lane(index int) *lane[T] {
+	for _, ln := range g.lanes {
+		if ln.index == index {
+			return ln
+		}
+	}
+	return nil
+}
+
+// Lanes returns the consumers of the lanes that take part, for ConsumerOptions.After of who comes
+// after the group. Whoever comes after one lane comes after all of them, also those that join later,
+// or are about to leave.
 func (g *Shared[T]) Lanes() []*Consumer {
+	g.ring.mu.Lock()
+	defer g.ring.mu.Unlock()
 	var out []*Consumer
 	for _, i := range g.epoch.Load().lanes {
-		out = append(out, g.lanes[i].loop.Consumer)
+		out = append(out, g.lane(i).loop.Consumer)
 	}
 	return out
 }
 
-// LeaveLane takes a lane, in [0, number of handlers), out of the group while events flow. The lane
+// group is a Shared of any type.
+type group interface{ members() []*Consumer }
+
+// members returns the lanes that are in the graph. ring.mu is held.
+func (g *Shared[T]) members() []*Consumer {
+	var out []*Consumer
+	for _, ln := range g.lanes {
+		if !ln.loop.left.Load() {
+			out = append(out, ln.loop.Consumer)
+		}
+	}
+	return out
+}
+
+// withGroups adds to each lane in list the others of its group. ring.mu is held.
+func withGroups(list []*Consumer) []*Consumer {
+	var out []*Consumer
+	for _, c := range list {
+		out = append(out, c)
+		if c.group != nil {
+			out = append(out, c.group.members()...)
+		}
+	}
+	return distinct(out)
+}
+
+// JoinLane adds a lane to the group while events flow, with the options that the group has, and returns
+// its index: the next one that no lane has had. Its name is that of the group, a slash and the index.
+// It gets a share of every other lane's keys, from an event on that is published about now, and before it
+// handles the first it waits until the other lanes have handled what is older: no event is lost or
+// handled twice, and those of a key stay in order. Whoever comes after the group comes after the new lane
+// too. Nobody else waits, and what is in the ring already stays with the lanes that have it.
+//
+// It does not wait for that: the lane takes part when JoinLane returns. It may be called from any goroutine,
+// a handler too, and waits only while another JoinLane or LeaveLane is at work, until ctx ends. The
+// errors are those of Join.
+func (g *Shared[T]) JoinLane(ctx context.Context, h Handler[T]) (index int, err error) {
+	if err := g.ring.validate(g.name, h, g.options); err != nil {
+		return 0, err
+	}
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	if !block.SendOr(g.changing, ctx.Done()) {
+		return 0, ctx.Err()
+	}
+	defer block.Recv(g.changing)
+	index = g.next
+	var ln *lane[T]
+	_, err = g.ring.join(ctx, g.laneName(index), newcomer{
+		options: g.place,
+		linked: func(c *Consumer) { // from now on, who joins behind the group joins behind it too
+			c.group = g
+			ln = g.newLane(c, index, h)
+			g.tidy()
+			g.lanes = append(g.lanes, ln)
+		},
+		start: func(*Consumer) { block.Go(ln.loop.run) },
+	})
+	if err != nil {
+		return 0, err
+	}
+	g.next++
+	old := g.epoch.Load()
+	next := &epoch{newcomer: index, lanes: append(old.lanes[:len(old.lanes):len(old.lanes)], index)}
+	for _, i := range old.lanes {
+		next.awaited = append(next.awaited, g.lane(i).loop.Consumer)
+	}
+	g.change(old, next)
+	return index, nil
+}
+
+// place returns the options of a lane that joins: it comes after all that the others come after, and
+// before all that come after them. ring.mu is held.
+func (g *Shared[T]) place() ConsumerOptions {
+	o := g.options
+	o.From, o.After, o.Before = 0, nil, nil
+	lanes := g.members()
+	for _, c := range lanes {
+		o.After = append(o.After, c.after()...)
+	}
+	for _, d := range g.ring.consumers {
+		if !slices.Contains(lanes, d) && slices.ContainsFunc(d.after(), func(c *Consumer) bool { return slices.Contains(lanes, c) }) {
+			o.Before = append(o.Before, d)
+		}
+	}
+	return o
+}
+
+// tidy forgets the lanes that have left. changing and ring.mu are held.
+func (g *Shared[T]) tidy() {
+	g.lanes = slices.DeleteFunc(slices.Clone(g.lanes), func(ln *lane[T]) bool { return ln.loop.left.Load() })
+}
+
+// LeaveLane takes a lane, by its index, out of the group while events flow. The lane
 // first handles all of its events that are published now; later events of its keys go to the
 // lanes that remain, which wait for it at that point: no event is lost or handled twice, and those
 // of a key stay in order.
 //
 // It waits until the lane is done, and returns ctx.Err() when ctx ends first; the lane leaves all
-// the same. The errors are an *OptionError for a lane that does not exist, ErrLastConsumer for the
-// last one of the group, ErrNotStarted, and ErrClosed or ErrHalted if the ring stops. Called by a
-// handler of the ring it returns ErrWouldDeadlock, and nothing happens.
+// the same. For a lane that has left it returns nil. The errors are an *OptionError for one that was
+// never there, ErrLastConsumer for the last one of the group, ErrNotStarted, and ErrClosed or ErrHalted if the
+// ring stops. Called by a handler of the ring it returns ErrWouldDeadlock, and nothing happens.
 func (g *Shared[T]) LeaveLane(ctx context.Context, index int) error {
-	if index < 0 || index >= len(g.lanes) {
-		return optionError("Lane", "%d is not in [0, %d)", index, len(g.lanes))
-	}
 	if g.ring.seq.current() != nil {
 		return ErrWouldDeadlock
 	}
-	if !block.SendOr(g.leave, ctx.Done()) {
+	if !block.SendOr(g.changing, ctx.Done()) {
 		return ctx.Err()
 	}
-	c := g.lanes[index].loop.Consumer
-	old := g.epoch.Load()
-	next := &epoch{before: old, gone: c}
-	for _, i := range old.lanes {
-		if i != index {
-			next.lanes = append(next.lanes, i)
-		}
-	}
-	switch {
-	case len(next.lanes) == len(old.lanes): // it has left before, or is about to
-		block.Recv(g.leave)
-	case len(next.lanes) == 0:
-		block.Recv(g.leave)
-		return ErrLastConsumer
-	default:
-		err := g.change(next)
-		block.Recv(g.leave)
-		if err != nil {
-			return err
-		}
+	c, err := g.dismiss(index)
+	block.Recv(g.changing)
+	if c == nil || err != nil {
+		return err
 	}
 	if !block.RecvOr(c.gone, ctx.Done()) {
 		return ctx.Err()
@@ -168,122 +237,62 @@ func (g *Shared[T]) LeaveLane(ctx context.Context, index int) error {
 	return nil
 }
 
-// change puts next in force.
-func (g *Shared[T]) change(next *epoch) error {
+// dismiss makes a lane leave, and returns it, or nil if it is gone. changing is held.
+func (g *Shared[T]) dismiss(index int) (*Consumer, error) {
+	if index < 0 || index >= g.next {
+		return nil, optionError("Lane", "%d is not in [0, %d)", index, g.next)
+	}
+	ln := g.lane(index)
+	if ln == nil {
+		return nil, nil
+	}
+	c := ln.loop.Consumer
+	old := g.epoch.Load()
+	if !slices.Contains(old.lanes, index) { // it is about to leave
+		return c, nil
+	}
+	next := &epoch{newcomer: nobody, awaited: []*Consumer{c}}
+	for _, i := range old.lanes {
+		if i != index {
+			next.lanes = append(next.lanes, i)
+		}
+	}
+	if len(next.lanes) == 0 {
+		return nil, ErrLastConsumer
+	}
 	r := g.ring
 	r.mu.Lock()
 	started := r.started
 	r.mu.Unlock()
 	if !started {
-		return ErrNotStarted
+		return nil, ErrNotStarted
 	}
+	return c, r.leaveAt(c, g.change(old, next))
+}
+
+// change puts next in force, and returns the last sequence of what is before it. changing is held.
+func (g *Shared[T]) change(old, next *epoch) (last int64) {
+	g.forget(old)
+	next.before.Store(old)
 	g.epoch.Store(next)
-	last := r.seq.highest()
+	last = g.ring.seq.highest()
 	for _, ln := range g.lanes { // highest may be an old one if many producers have lapped it
 		last = max(last, ln.loop.cursor.Load())
 	}
 	next.from.Store(last + 1)
-	return r.leaveAt(next.gone, last)
+	return last
 }
 
-// HandleSpan hands the lane's own events of the span to its handler.
-func (l *lane[T]) HandleSpan(first int64, span []T) error {
-	l.loop.narrow = sequences{}
-	e := l.shared.epoch.Load()
-	for i := 0; i < len(span); {
-		seq := first + int64(i)
-		at, err := l.at(e, seq)
-		if err != nil {
-			return err
-		}
-		until := len(span)
-		if at != e { // an older one, up to where the next begins
-			for k := e; k != at; k = k.before {
-				until = int(min(int64(until), k.from.Load()-first))
-			}
-		}
-		if err := l.handle(at, first, span, i, until); err != nil {
-			return err
-		}
-		i = until
-	}
-	l.loop.narrow = sequences{}
-	return nil
-}
-
-// at returns the epoch of seq, and waits until whoever left before it has passed on what is older.
-func (l *lane[T]) at(e *epoch, seq int64) (*epoch, error) {
-	for e.before != nil {
-		for e.from.Load() == unknown {
-			block.Yield()
-		}
-		if seq >= e.from.Load() {
-			break
-		}
-		e = e.before
-	}
-	for k := e; k != l.done && k.before != nil; k = k.before {
-		if err := l.await(k.gone, k.from.Load()-1); err != nil {
-			return nil, err
+// forget cuts off what came before e, or before what came before it and so on, once all lanes are past it.
+func (g *Shared[T]) forget(e *epoch) {
+	done := int64(never)
+	for _, ln := range g.lanes {
+		if !ln.loop.left.Load() {
+			done = min(done, ln.loop.cursor.Load())
 		}
 	}
-	l.done = e
-	return e, nil
-}
-
-// await blocks until c has handled seq or has left.
-func (l *lane[T]) await(c *Consumer, seq int64) error {
-	s := c.seq
-	if c == l.loop.Consumer {
-		return nil
+	for e.before.Load() != nil && e.from.Load()-1 > done {
+		e = e.before.Load()
 	}
-	ready := func() bool { return c.cursor.Load() >= seq || c.stopped.Load() || s.halted() }
-	for !ready() {
-		c.gate.park(l.loop.parker, seq, ready, nil)
-	}
-	if c.cursor.Load() >= seq {
-		return nil
-	}
-	return errStopped
-}
-
-// handle walks over span[from:until], which belongs to one epoch.
-func (l *lane[T]) handle(e *epoch, first int64, span []T, from, until int) error {
-	for from < until {
-		if e.lane(l.shared.hash(&span[from])) != l.index {
-			from++
-			continue
-		}
-		end := from + 1
-		for end < until && e.lane(l.shared.hash(&span[end])) == l.index {
-			end++
-		}
-		lo, hi := first+int64(from), first+int64(end)-1
-		l.loop.narrow = sequences{lo, hi}
-		if err := l.handler.HandleSpan(lo, span[from:end:end]); err != nil {
-			return err
-		}
-		from = end
-	}
-	return nil
-}
-
-// lane returns which lane has a key: the one whose index, mixed with the key, gives most.
-func (e *epoch) lane(key uint64) int {
-	best, most := -1, uint64(0)
-	for _, i := range e.lanes {
-		if h := mix(key ^ mix(uint64(i)+1)); best < 0 || h > most {
-			best, most = i, h
-		}
-	}
-	return best
-}
-
-// mix is the finalizer of SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number
-// Generators, 2014).
-func mix(x uint64) uint64 {
-	x += 0x9e3779b97f4a7c15
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
+	e.before.Store(nil)
 }

@@ -185,9 +185,15 @@ func TestShare_Errors(t *testing.T) {
 	require.ErrorAs(t, g.LeaveLane(ctx, 2), &o)
 	require.ErrorAs(t, g.LeaveLane(ctx, -1), &o)
 	require.ErrorIs(t, g.LeaveLane(ctx, 1), ErrNotStarted)
+	_, err = g.JoinLane(ctx, h)
+	require.ErrorIs(t, err, ErrNotStarted)
+	_, err = g.JoinLane(ctx, nil)
+	require.ErrorAs(t, err, &o)
 	require.NoError(t, r.Start())
 	require.ErrorAs(t, r.Leave(ctx, g.Lanes()[0]), &o)
 	publish(t, r, 20) // the second lane fails
 	<-r.Done()
 	require.ErrorIs(t, g.LeaveLane(ctx, 1), ErrHalted)
+	_, err = g.JoinLane(ctx, h)
+	require.ErrorIs(t, err, ErrHalted)
 }

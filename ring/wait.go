@@ -102,6 +102,14 @@ var spinners, processors struct {
 
 func init() { noteProcessors() }
 
+// began is the zero of nanotime, which goes by the clock that nobody sets.
+var began = time.Now()
+
+func now() int64 { return int64(time.Since(began)) }
+
+// nanotime is t in the time of now, below never.
+func nanotime(t time.Time) int64 { return min(int64(t.Sub(began)), never-1) }
+
 func noteProcessors() {
 	if n := int32(runtime.GOMAXPROCS(0)); processors.n.Load() != n {
 		processors.n.Store(n)
