@@ -41,11 +41,15 @@ func TestShare_KeysStayInOrderWhileLanesComeAndGo(t *testing.T) {
 			}
 			mustConsume(t, r, "after", behind, ConsumerOptions{After: g.Lanes()[:1]}) // behind one is behind all
 			require.NoError(t, r.Start())
+			var took, made atomic.Int64 // events of lanes that joined; changes
 			var wg sync.WaitGroup
 			wg.Add(1)
 			go func() {
 				defer wg.Done()
-				for range count {
+				for n := range count {
+					for n > (made.Load()+2)*count/int64(changes+1) && r.Err() == nil { // not before there were changes
+						runtime.Gosched()
+					}
 					hi, err := r.Claim(1)
 					if err != nil {
 						t.Errorf("seed %d: %v", seed, err)
@@ -56,7 +60,6 @@ func TestShare_KeysStayInOrderWhileLanesComeAndGo(t *testing.T) {
 				}
 			}()
 			there, next := []int{0, 1}, 2
-			var took atomic.Int64 // by lanes that joined
 			for i := range changes {
 				for r.Cursor() < int64(i+1)*count/int64(changes+1) && r.Err() == nil {
 					runtime.Gosched()
@@ -91,6 +94,7 @@ func TestShare_KeysStayInOrderWhileLanesComeAndGo(t *testing.T) {
 					want = append(want, fmt.Sprint("lanes/", index))
 				}
 				require.ElementsMatch(t, want, names)
+				made.Add(1)
 			}
 			wg.Wait()
 			require.NoError(t, r.Close(ctx), "seed %d", seed)
