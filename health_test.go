@@ -142,9 +142,11 @@ func TestLogger_SaysWhatAnOperatorShouldKnow(t *testing.T) {
 	require.Contains(t, out.String(), "tried again")
 	clock.Advance(time.Hour)
 	await(t, func() bool { return strings.Contains(out.String(), "dead letter") })
+	last := int64(0)
 	for range 60 {
-		publish(t, producer(t, e, "web"), note{"x"})
+		last = publish(t, producer(t, e, "web"), note{"x"})
 	}
+	require.NoError(t, e.WaitFor(limit(t), "logic", last)) // only one is behind
 	await(t, func() bool {
 		clock.Advance(time.Second)
 		return strings.Contains(out.String(), "lane=slow")

@@ -81,6 +81,7 @@ const lookEvery = time.Second
 // watchLanes warns, once each time, when a lane is so far behind that producers are about to wait for it.
 func (e *Engine) watchLanes() {
 	slow := false
+	full := 0 // looks in a row that found the ring full: once may be a burst that everybody is behind
 	for {
 		reached, stop := e.options.Clock.Reach(e.options.Clock.Now().Add(lookEvery))
 		select {
@@ -90,8 +91,11 @@ func (e *Engine) watchLanes() {
 			return
 		}
 		slots, room := int64(e.options.Slots), e.ring.Remaining()
+		if full++; room >= slots/8 {
+			full = 0
+		}
 		switch {
-		case !slow && room < slots/8:
+		case !slow && full == 2:
 			slow = true
 			last := e.consumers[0]
 			for _, c := range e.consumers {
