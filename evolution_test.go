@@ -186,6 +186,7 @@ func TestRenameHandler_KeepsWhatIsParked(t *testing.T) {
 	await(t, func() bool { return len(e.DeadLetters()) == 1 })
 	dead := e.DeadLetters()[0]
 	require.Equal(t, 2, dead.Attempts)
+	settleLogic(t, e) // so that the outcome is in the log that is copied
 	dir = copyDir(t, dir)
 	closeEngine(t, e)
 	parked := copyDir(t, dir)
