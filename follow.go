@@ -30,6 +30,15 @@ type FollowOptions struct {
 	// and '.', at most 100 of them. Default none.
 	Name string
 
+	// After is a checkpoint that is kept elsewhere, as a projection into a database does in the database: the
+	// follower begins behind it, if the log still has the record that it names, else handlers.ErrDiverged.
+	// Not with Name or From. Default none.
+	After handlers.Checkpoint
+
+	// Passed is told of each record that is not delivered, being the engine's own or void, so that whoever
+	// waits for a sequence can be told that it is reached. Its error ends the follower. Default none.
+	Passed func(at handlers.Checkpoint) error
+
 	// CheckpointEvery is after how many events the checkpoint is saved; it is also saved when the follower
 	// ends. What was handled since is delivered again after a crash. Default 1000.
 	CheckpointEvery int
@@ -46,6 +55,9 @@ func (o FollowOptions) withDefaults() (FollowOptions, error) {
 	}
 	if o.CheckpointEvery < 0 {
 		faults = append(faults, fmt.Errorf("headrace: FollowOptions.CheckpointEvery = %d: want at least 1", o.CheckpointEvery))
+	}
+	if o.After != (handlers.Checkpoint{}) && (o.Name != "" || o.From != 0 || o.After.Sequence < 1) {
+		faults = append(faults, fmt.Errorf("headrace: FollowOptions.After = %v: want a checkpoint, and neither Name nor From", o.After))
 	}
 	if !validName(o.Name) {
 		faults = append(faults, fmt.Errorf("headrace: FollowOptions.Name = %q: want letters, digits, '-', '_', '.', at most 100", o.Name))
@@ -216,12 +228,15 @@ var errFollowFailed = errors.New("headrace: follower's function failed")
 
 // resume returns where to begin, after checking that the checkpoint is of this history.
 func (f *follower) resume() (int64, error) {
-	if f.path == "" {
-		return f.options.From, nil
+	c := f.options.After
+	if f.path != "" {
+		var err error
+		if c, err = handlers.LoadCheckpoint(f.path); err != nil {
+			return 0, err
+		}
 	}
-	c, err := handlers.LoadCheckpoint(f.path)
-	if err != nil || c.Sequence == 0 {
-		return f.options.From, err
+	if c.Sequence == 0 {
+		return f.options.From, nil
 	}
 	if written := f.engine.journal.Written(); c.Sequence > written {
 		return 0, fmt.Errorf("%w: it says %d, the log ends at %d", handlers.ErrDiverged, c.Sequence, written)
@@ -247,6 +262,10 @@ func (f *follower) handle(ctx context.Context, rec journal.Record) error {
 			return err
 		}
 		if f.failed = f.fn(ctx, d); f.failed != nil {
+			return errFollowFailed
+		}
+	} else if f.options.Passed != nil {
+		if f.failed = f.options.Passed(handlers.CheckpointOf(rec)); f.failed != nil {
 			return errFollowFailed
 		}
 	}

@@ -17,7 +17,12 @@ type Delivery struct {
 
 	types  *Types
 	typeID uint16
+	at     Checkpoint
 }
+
+// Checkpoint is where a follower is that has handled the event: to be kept with what it has made of it, and given to
+// headrace.FollowOptions.After.
+func (d Delivery) Checkpoint() Checkpoint { return d.at }
 
 // NewDelivery reads an event record.
 func NewDelivery(t *Types, rec journal.Record) (Delivery, error) {
@@ -32,6 +37,7 @@ func NewDelivery(t *Types, rec journal.Record) (Delivery, error) {
 		Event:    v,
 		types:    t,
 		typeID:   rec.Type,
+		at:       CheckpointOf(rec),
 	}, nil
 }
 
