@@ -64,7 +64,7 @@ func parseRun(args []string) (runOptions, error) {
 	case !o.shop && (f.set["saga"] || f.set["poison"]):
 		return o, wrong("--saga and --poison go with --shop")
 	case o.poison > 1<<31:
-		return o, wrong("--poison %d: want at most %d", o.poison, 1<<31)
+		return o, wrong("--poison %d: want at most %d", o.poison, int64(1)<<31)
 	}
 	if f.set["rate"] {
 		if err := checkRate(o.ratePerSecond); err != nil {

@@ -27,13 +27,12 @@ const (
 // shopCampaign is a torture of a shop that fulfils its orders.
 type shopCampaign struct {
 	campaign
-	how      shopSetup
-	parties  *outsideParties
-	samples  []sample
-	file     *os.File       // of samples
-	byPlace  map[string]int // kills
-	proofs   int
-	lastPlan killPlan
+	how     shopSetup
+	parties *outsideParties
+	samples []sample
+	file    *os.File       // of samples
+	byPlace map[string]int // kills
+	proofs  int
 }
 
 // tortureShop kills such a shop again and again, and holds what it leaves to the ten invariants.

@@ -30,7 +30,7 @@ func Path(dir string, sequence int64) string {
 // Step is told what Write is about to do, for tests that end the process there. Its error ends the writing.
 type Step func(name string) error
 
-// Names of the steps of Write.
+// Steps are the names of the steps of Write.
 var Steps = []string{"create", "header", "contents", "sync", "rename", "sync-folder", "done"}
 
 // Write writes f into the folder dir, which it makes if need be, and returns the path. After a crash the file is
