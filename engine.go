@@ -72,6 +72,8 @@ type Engine struct {
 	snapshotCtx   context.Context // ends when the engine closes or halts
 	stopSnapshots context.CancelFunc
 
+	backing sync.Mutex // one Backup at a time
+
 	followCtx     context.Context // what followers' functions get; ends when Close cannot wait for them
 	dropFollowers context.CancelFunc
 }

@@ -43,6 +43,7 @@ const (
 	holdSnapshot = holdPrefix + "snapshot"
 	holdParked   = holdPrefix + "parked"
 	holdFollower = holdPrefix + "follower/"
+	holdBackup   = holdPrefix + "backup"
 )
 
 // Trim gives up what r says, whole segments from the oldest on. The engine does so by itself behind every snapshot, by

@@ -181,8 +181,11 @@ func (s *seeker) try(seq int64) (*history, error) {
 	if err := s.scan(h, f.Sequence); err != nil {
 		return nil, err
 	}
-	if !h.begun {
+	switch {
+	case !h.begun:
 		return nil, misfits("the log ends before it")
+	case s.options.Until == 0 && s.options.UntilTime == 0 && h.last < f.Complete: // a repair may have cut it, or a restore by hand
+		return nil, misfits("answers to events before it stand up to event %d, and the log ends with %d", f.Complete, h.last)
 	}
 	o.rename(s.present(h))
 	if err := s.fits(o); err != nil {

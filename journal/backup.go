@@ -12,6 +12,9 @@ import (
 type BackupOptions struct {
 	// Progress, if not nil, is called now and then with the bytes copied and to copy.
 	Progress func(done, total int64)
+	// Beside, if not nil, copies what lies beside the log. It is called once, before anything of the log is
+	// copied and under the lock of the copy; its error ends the backup. So what it copies is never newer than the log.
+	Beside func() error
 }
 
 // BackupReport is what Backup did.
@@ -32,8 +35,11 @@ type BackupReport struct {
 // It takes the locks of the copy while it runs. Each file appears under its name once it is whole,
 // so that an interrupted backup leaves a shorter copy and spares, which the next one removes.
 //
+// A segment that is removed from dir while it is copied is fs.ErrNotExist: run it again.
+//
 // Errors: ErrNotFound; ErrLocked where a writer has the copy; *CorruptionError where a header is
-// damaged or the copy is of another journal; *NoSpaceError. Records are not verified: run Verify.
+// damaged or the copy is of another journal; ErrBackupGap where the journal begins behind the end of
+// the copy; *NoSpaceError. Records are not verified: run Verify.
 func Backup(dir, to string, o BackupOptions) (BackupReport, error) {
 	return backup(osStorage{}, dir, to, o)
 }
@@ -66,6 +72,11 @@ func backup(st storage, dir, to string, o BackupOptions) (rep BackupReport, err 
 	todo, err := planBackup(st, to, have, parts)
 	if err != nil {
 		return rep, err
+	}
+	if o.Beside != nil {
+		if err := o.Beside(); err != nil {
+			return rep, err
+		}
 	}
 	total := int64(0)
 	for _, p := range todo {
@@ -134,18 +145,7 @@ func durableParts(st storage, dir string) (parts []*found, err error) {
 			parts = append(parts, seg)
 			continue
 		}
-		err := s.withMap(seg, func(m []byte) error {
-			var t frameTail
-			at := seg.pair.offset - sealRecordBytes
-			if at < recordsOffset {
-				return nil
-			}
-			f, _, next, err := readFrame(m, at, seg.pair.offset, seg.hdr.salt, &t)
-			seg.lastTime = f.time
-			seg.sealed = err == nil && f.kind == KindSeal && next == seg.pair.offset
-			return nil
-		})
-		if err != nil {
+		if err := s.readSeal(seg); err != nil {
 			return nil, err
 		}
 		if parts = append(parts, seg); !seg.sealed {
@@ -153,6 +153,21 @@ func durableParts(st storage, dir string) (parts []*found, err error) {
 		}
 	}
 	return parts, nil
+}
+
+// readSeal finds out whether the durable part of a plain segment ends with its seal.
+func (s *survey) readSeal(seg *found) error {
+	return s.withMap(seg, func(m []byte) error {
+		var t frameTail
+		at := seg.pair.offset - sealRecordBytes
+		if at < recordsOffset || seg.pair.offset > int64(len(m)) {
+			return nil
+		}
+		f, _, next, err := readFrame(m, at, seg.pair.offset, seg.hdr.salt, &t)
+		seg.lastTime = f.time
+		seg.sealed = err == nil && f.kind == KindSeal && next == seg.pair.offset
+		return nil
+	})
 }
 
 // planBackup returns the parts that the copy lacks.
@@ -168,6 +183,9 @@ func planBackup(st storage, to string, have, parts []*found) (todo []*found, err
 		}
 		there[seg.name] = seg
 	}
+	if err := s.adjoins(have, parts); err != nil {
+		return nil, err
+	}
 	for _, p := range parts {
 		c := there[p.name]
 		if p.sealed && c != nil && c.hdr.plain() == p.hdr.plain() && c.hdrErr == nil && c.size == p.size &&
@@ -178,6 +196,33 @@ func planBackup(st storage, to string, have, parts []*found) (todo []*found, err
 	}
 	return todo, nil
 }
+
+// adjoins returns ErrBackupGap if the parts do not go on where what the copy has ends: a segment that the copy has
+// a part of, or none, was removed.
+func (s *survey) adjoins(have, parts []*found) error {
+	var last *found // of the copy's segments before the parts
+	for _, seg := range have {
+		if seg.id < parts[0].id {
+			last = seg
+		}
+	}
+	if last == nil || last.hdrErr != nil {
+		return nil // damage is for Verify
+	}
+	if last.archive != nil {
+		last.sealed = true
+	} else if err := s.readSeal(last); err != nil {
+		return err
+	}
+	if last.sealed && last.pair.sequence+1 == parts[0].first {
+		return nil
+	}
+	return fmt.Errorf("%w: the copy ends with sequence %d, the journal begins with %d; back up into another directory",
+		ErrBackupGap, last.pair.sequence, parts[0].first)
+}
+
+// ErrBackupGap reports a copy that cannot go on, because what follows its end was removed from the journal since.
+var ErrBackupGap = errors.New("journal: the journal was trimmed past the end of the copy")
 
 // copySegment copies what is durable of p.
 func copySegment(st storage, dir, to string, p *found, copied func(int64)) (err error) {

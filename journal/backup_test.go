@@ -109,3 +109,40 @@ func TestBackup_EveryOperationFails(t *testing.T) {
 		}
 	}
 }
+
+// A copy goes on only where the journal still has what follows its end.
+func TestBackup_TrimmedPastTheCopy_IsAGap(t *testing.T) {
+	st := newMemStorage()
+	j, err := openMem(st, Options{Durability: None()})
+	require.NoError(t, err)
+	rolls := func(n uint64) {
+		for end := j.Stats().Rolls + n; j.Stats().Rolls < end; {
+			appendTo(t, j, j.Written()+1)
+		}
+		require.NoError(t, j.Sync())
+	}
+	rolls(2)
+	beside := 0
+	rep, err := backup(st, memDir, "/copy", BackupOptions{Beside: func() error { beside++; return nil }})
+	require.NoError(t, err)
+	require.Equal(t, 1, beside)
+	sealed := rep.Last // in the third segment, of which the copy has a part
+	rolls(1)
+	first := func() int64 { return j.FirstSequence() }
+	_, err = j.Trim(Retention{Before: sealed})
+	require.NoError(t, err)
+	require.LessOrEqual(t, first(), sealed)
+	_, err = backup(st, memDir, "/copy", BackupOptions{})
+	require.NoError(t, err, "the part is replaced by the whole")
+	rolls(3)
+	_, err = j.Trim(Retention{Before: j.Written()})
+	require.NoError(t, err)
+	_, err = backup(st, memDir, "/copy", BackupOptions{})
+	require.ErrorIs(t, err, ErrBackupGap)
+	v, err := verify(st, "/copy", VerifyOptions{})
+	require.NoError(t, err, "the copy is what it was")
+	require.Less(t, v.Last, first())
+	_, err = backup(st, memDir, "/other", BackupOptions{Beside: func() error { return filepath.ErrBadPattern }})
+	require.ErrorIs(t, err, filepath.ErrBadPattern)
+	require.NoError(t, j.Close())
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -33,6 +34,11 @@ type RestoreOptions struct {
 	Archives ArchiveAccess
 	// Progress, if not nil, is called now and then with the bytes copied and to copy.
 	Progress func(done, total int64)
+	// Beside, if not nil, restores what lies beside the log, in Folders of dir. It is called when the log is there
+	// and verified, and nobody can open it yet; its error ends the restore, unfinished. Folders may be there
+	// from an unfinished restore, with whatever that has left in them.
+	Beside  func(RestoreReport) error
+	Folders []string
 }
 
 // RestoreReport is what Restore did.
@@ -87,7 +93,7 @@ func restore(ctx context.Context, st storage, from, dir string, o RestoreOptions
 		return rep, err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
-	if err := clearForRestore(st, dir); err != nil {
+	if err := clearForRestore(st, dir, o.Folders); err != nil {
 		return rep, err
 	}
 	rep, err = copyParts(ctx, st, from, dir, parts, end, o)
@@ -100,6 +106,11 @@ func restore(ctx context.Context, st storage, from, dir string, o RestoreOptions
 	}
 	if v.Last != rep.Last || v.First != rep.First {
 		return rep, fmt.Errorf("journal: restored are sequences %d to %d, want %d to %d", v.First, v.Last, rep.First, rep.Last)
+	}
+	if o.Beside != nil {
+		if err := o.Beside(rep); err != nil {
+			return rep, err
+		}
 	}
 	if err := st.remove(filepath.Join(dir, restoringName)); err != nil {
 		return rep, err
@@ -167,8 +178,8 @@ func cutParts(st storage, from string, parts []*found, o RestoreOptions) ([]*fou
 	return parts, end, nil
 }
 
-// clearForRestore marks dir, which must be as good as empty, and removes what an earlier restore left.
-func clearForRestore(st storage, dir string) error {
+// clearForRestore marks dir, which must be as good as empty, and removes what an earlier restore left, but for folders.
+func clearForRestore(st storage, dir string, folders []string) error {
 	names, err := st.list(dir, maxNames)
 	if err != nil {
 		return err
@@ -179,7 +190,7 @@ func clearForRestore(st storage, dir string) error {
 	}
 	for _, name := range names {
 		ours := name == lockName || name == restoringName || name == "lost+found" ||
-			begun && (name == chainName || strings.HasSuffix(name, segmentSuffix) || strings.HasSuffix(name, spareSuffix))
+			begun && (name == chainName || slices.Contains(folders, name) || strings.HasSuffix(name, segmentSuffix) || strings.HasSuffix(name, spareSuffix))
 		if !ours {
 			return fmt.Errorf("%w: %s has %s", ErrNotEmpty, dir, name)
 		}
@@ -198,7 +209,7 @@ func clearForRestore(st storage, dir string) error {
 		}
 	}
 	for _, name := range names {
-		if name == lockName || name == restoringName || name == "lost+found" {
+		if name == lockName || name == restoringName || name == "lost+found" || slices.Contains(folders, name) {
 			continue
 		}
 		if err := st.remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {

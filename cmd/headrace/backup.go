@@ -3,10 +3,11 @@ package main
 import (
 	"fmt"
 
+	engine "github.com/headrace/headrace"
 	"github.com/headrace/headrace/journal"
 )
 
-// backupCommand copies what is durable.
+// backupCommand copies what is durable, and what an engine keeps beside it.
 func backupCommand(in *invocation) func() error {
 	trust := in.flags.Bool("no-verify", false, "do not verify the copy")
 	keys := keysFlag(in)
@@ -25,29 +26,31 @@ func restoreCommand(in *invocation) func() error {
 	until := in.flags.Int64("until", 0, "last `sequence` to restore; 0: the newest")
 	before := in.flags.String("until-time", "", "last `time` to restore")
 	return func() (err error) {
-		o := journal.RestoreOptions{Until: *until}
+		o := engine.RestoreOptions{Until: *until}
 		if o.Archives, err = keys(); err != nil {
 			return err
 		}
 		if *before != "" {
-			t, err := moment(*before)
-			if err != nil {
+			if o.UntilTime, err = moment(*before); err != nil {
 				return err
 			}
-			o.UntilTime = t.UnixNano()
 		}
 		p := in.progress("restore")
 		o.Progress = p.at
-		rep, err := journal.Restore(in.ctx, in.args[0], in.args[1], o)
+		rep, err := engine.Restore(in.ctx, in.args[0], in.args[1], o)
 		p.end()
 		if err != nil {
 			return err
 		}
 		if in.json {
 			return in.show(map[string]any{"first_sequence": rep.First, "last_sequence": rep.Last, "segments_copied": rep.Segments,
-				"bytes": rep.Bytes, "links": rep.Links, "cut": rep.Cut, "verified": true})
+				"bytes": rep.Bytes, "links": rep.Links, "cut": rep.Cut, "verified": true,
+				"snapshots": snapshotSequences(rep.Snapshots), "checkpoints": rep.Checkpoints})
 		}
-		_, err = fmt.Fprintf(in.s.out, "restore: sequences %d to %d; %d segments (%d bytes)\n", rep.First, rep.Last, rep.Segments, rep.Bytes)
+		for _, why := range rep.PassedOver {
+			fmt.Fprintf(in.s.err, "headrace: not restored: %v\n", why)
+		}
+		_, err = fmt.Fprintf(in.s.out, "restore: sequences %d to %d; %d segments (%d bytes)%s\n", rep.First, rep.Last, rep.Segments, rep.Bytes, beside(rep.Snapshots, rep.Checkpoints))
 		return err
 	}
 }
@@ -55,7 +58,7 @@ func restoreCommand(in *invocation) func() error {
 // backUp copies from a journal to a copy of it.
 func (in *invocation) backUp(from, to string, o journal.VerifyOptions, verify bool) error {
 	p := in.progress("backup")
-	rep, err := journal.Backup(from, to, journal.BackupOptions{Progress: p.at})
+	rep, err := engine.Backup(from, to, engine.BackupOptions{Progress: p.at, Archives: o.Archives, NoVerify: true})
 	p.end()
 	if err != nil {
 		return err
@@ -71,9 +74,33 @@ func (in *invocation) backUp(from, to string, o journal.VerifyOptions, verify bo
 	}
 	if in.json {
 		return in.show(map[string]any{"first_sequence": rep.First, "last_sequence": rep.Last,
-			"segments_copied": rep.Copied, "segments_kept": rep.Kept, "bytes": rep.Bytes, "links": rep.Links, "verified": verify})
+			"segments_copied": rep.Copied, "segments_kept": rep.Kept, "bytes": rep.Bytes, "links": rep.Links, "verified": verify,
+			"snapshots": snapshotSequences(rep.Snapshots), "checkpoints": rep.Checkpoints})
 	}
-	_, err = fmt.Fprintf(in.s.out, "backup: sequences %d to %d; %d segments copied (%d bytes), %d were there\n",
-		rep.First, rep.Last, rep.Copied, rep.Bytes, rep.Kept)
+	for _, why := range rep.Damaged {
+		fmt.Fprintf(in.s.err, "headrace: not copied: %v\n", why)
+	}
+	_, err = fmt.Fprintf(in.s.out, "backup: sequences %d to %d; %d segments copied (%d bytes), %d were there%s\n",
+		rep.First, rep.Last, rep.Copied, rep.Bytes, rep.Kept, beside(rep.Snapshots, rep.Checkpoints))
 	return err
+}
+
+// beside says what an engine keeps beside the log, "" for nothing.
+func beside(all []engine.SnapshotInfo, checkpoints int) string {
+	if len(all) == 0 && checkpoints == 0 {
+		return ""
+	}
+	s := fmt.Sprintf("; %d snapshots", len(all))
+	if len(all) > 0 {
+		s += fmt.Sprintf(", the newest at %d, the oldest at %d", all[0].Sequence, all[len(all)-1].Sequence)
+	}
+	return s + fmt.Sprintf("; %d checkpoints", checkpoints)
+}
+
+func snapshotSequences(all []engine.SnapshotInfo) []int64 {
+	seqs := make([]int64, 0, len(all))
+	for _, s := range all {
+		seqs = append(seqs, s.Sequence)
+	}
+	return seqs
 }

@@ -68,7 +68,7 @@ func commands() []command {
 		{"schema", "DIR", "what the log says of its types, as JSON; --json-schema, --history", schemaCommand},
 		{"verify", "DIR", "check everything; --key and --anchor for the chain", verifyCommand},
 		{"repair", "DIR", "show what a repair would do; with --apply do it", repairCommand},
-		{"backup", "DIR COPY", "copy, hot, to the durable sequence; again: what is new", backupCommand},
+		{"backup", "DIR COPY", "copy, hot, log, snapshots and checkpoints; again: what is new", backupCommand},
 		{"restore", "COPY DIR", "a copy into an empty directory, verified; --until and --until-time", restoreCommand},
 		{"archive", "DIR", "pack sealed segments: compressed, with --encrypt encrypted", archiveCommand},
 		{"prove", "SEQUENCE DIR", "a proof of one record as JSON; --check FILE checks one", proveCommand},
