@@ -20,6 +20,10 @@ type FollowOptions struct {
 	// Until is the last sequence to deliver, after which Follow returns nil. Default 0: no end.
 	Until int64
 
+	// Filter says which events it gets; the others it passes over, and its checkpoint with them: what a former filter
+	// has passed over does not come back. Default all.
+	Filter handlers.Filter
+
 	// Provisional lets it read all that is written, which a power cut may take back and whose
 	// numbers may then be given out again. By default it reads what is durable. In durability mode
 	// None nothing becomes durable by itself, and a follower reads what is written.
@@ -35,7 +39,7 @@ type FollowOptions struct {
 	// Not with Name or From. Default none.
 	After handlers.Checkpoint
 
-	// Passed is told of each record that is not delivered, being the engine's own or void, so that whoever
+	// Passed is told of each record that is not delivered, being the engine's own, void or filtered out, so that whoever
 	// waits for a sequence can be told that it is reached. Its error ends the follower. Default none.
 	Passed func(at handlers.Checkpoint) error
 
@@ -55,6 +59,9 @@ func (o FollowOptions) withDefaults() (FollowOptions, error) {
 	}
 	if o.CheckpointEvery < 0 {
 		faults = append(faults, fmt.Errorf("headrace: FollowOptions.CheckpointEvery = %d: want at least 1", o.CheckpointEvery))
+	}
+	if err := o.Filter.Validate(); err != nil {
+		faults = append(faults, fmt.Errorf("headrace: FollowOptions.Filter: %w", err))
 	}
 	if o.After != (handlers.Checkpoint{}) && (o.Name != "" || o.From != 0 || o.After.Sequence < 1) {
 		faults = append(faults, fmt.Errorf("headrace: FollowOptions.After = %v: want a checkpoint, and neither Name nor From", o.After))
@@ -106,12 +113,18 @@ func (e *Engine) Follow(ctx context.Context, o FollowOptions, fn func(context.Co
 		return err
 	}
 	defer e.endFollow(o.Name)
+	if fn == nil {
+		return errNilFollower
+	}
 
 	ctx = context.WithValue(ctx, followKey{}, e)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(e.followCtx, func() { cancel(ErrClosed) })()
 	f := &follower{engine: e, options: o, fn: fn}
+	if f.match, err = handlers.NewMatch(o.Filter, e.types); err != nil {
+		return err
+	}
 	f.shown.Store(max(o.From, 1) - 1)
 	e.nowReads(f)
 	defer e.readsNoMore(f)
@@ -124,6 +137,8 @@ func (e *Engine) Follow(ctx context.Context, o FollowOptions, fn func(context.Co
 	}
 	return err
 }
+
+var errNilFollower = errors.New("headrace: Follow: its function is nil")
 
 // checkpointFolder is where followers' checkpoints lie, in the journal's directory.
 const checkpointFolder = "checkpoints"
@@ -171,6 +186,7 @@ type follower struct {
 	engine  *Engine
 	options FollowOptions
 	fn      func(context.Context, handlers.Delivery) error
+	match   *handlers.Match
 	path    string // of the checkpoint; empty = none
 
 	reads   atomic.Int64        // it needs the log from here on; 0 = from its beginning
@@ -255,12 +271,21 @@ func (f *follower) resume() (int64, error) {
 	return c.Sequence + 1, err
 }
 
+// delivery returns the event of a record, if it is to be delivered.
+func (f *follower) delivery(rec journal.Record) (d handlers.Delivery, wanted bool, err error) {
+	if rec.Kind != journal.KindEvent || !f.match.Type(rec.Type) {
+		return d, false, nil
+	}
+	d, err = handlers.NewDelivery(f.engine.types, rec)
+	return d, err == nil && f.match.Event(d.Event), err
+}
+
 func (f *follower) handle(ctx context.Context, rec journal.Record) error {
-	if rec.Kind == journal.KindEvent && rec.Type >= handlers.FirstUserType {
-		d, err := handlers.NewDelivery(f.engine.types, rec)
-		if err != nil {
-			return err
-		}
+	d, wanted, err := f.delivery(rec)
+	if err != nil {
+		return err
+	}
+	if wanted {
 		if f.failed = f.fn(ctx, d); f.failed != nil {
 			return errFollowFailed
 		}

@@ -72,8 +72,10 @@ func (d *typed[T]) try(c *Context, k *call[T]) (why *failed) {
 			why = &failed{ReasonPanic, &PanicError{Value: v, Stack: debug.Stack()}}
 		}
 	}()
-	if err := d.codec.DecodeVersion(c.event.Version(), c.event.Payload(), &d.value); err != nil {
-		return &failed{ReasonDecode, err}
+	if k.filter == nil {
+		if err := d.codec.DecodeVersion(c.event.Version(), c.event.Payload(), &d.value); err != nil {
+			return &failed{ReasonDecode, err}
+		}
 	}
 	limit := k.handler.parking.policy.Timeout
 	if c.answered(k.handler) {
@@ -254,10 +256,10 @@ func (l *Lane) redeliver(c *Context, r *reaction, cause int64) error {
 	return err
 }
 
-// deliver gives the event to one handler only, and tells whether it handles the type.
+// deliver gives the event to one handler only, and tells whether it handles such events.
 func (d *typed[T]) deliver(c *Context, r *reaction) (bool, error) {
 	for i := range d.calls {
-		if d.calls[i].handler == r {
+		if d.calls[i].handler == r && d.calls[i].passes(c) {
 			return true, d.attempt(c, &d.calls[i])
 		}
 	}

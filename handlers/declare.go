@@ -45,7 +45,7 @@ func (l *Lane) undeclared() error {
 		}
 		what := fmt.Sprintf("handler %q", r.id)
 		if r.id == "" {
-			what = fmt.Sprintf("a fold of %v", reg.goType)
+			what = "a fold of " + reg.of()
 		}
 		return fmt.Errorf("%w: lane %q: nobody has declared what %s remembers: use Keep, or Lane.Stateless if it is nothing", ErrNotKept, l.name, what)
 	}

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/headrace/headrace/event"
@@ -11,6 +12,7 @@ type dispatcher interface {
 	run(c *Context) error
 	arrange() // after the last registration
 	deliver(c *Context, r *reaction) (bool, error)
+	addFiltered(f *filtered, order int) bool // false: the handler is there already
 }
 
 type typed[T any] struct {
@@ -23,11 +25,18 @@ type typed[T any] struct {
 type call[T any] struct {
 	handler *reaction
 	fn      func(*Context, T) error
+	order   int       // place among the lane's registrations
+	filter  *filtered // nil: it gets the decoded value of every event; else the events that pass, not decoded
 }
+
+// passes tells whether the handler gets the event of c.
+func (k *call[T]) passes(c *Context) bool { return k.filter == nil || k.filter.match.Event(c.event) }
 
 // arrange puts those that decide behind the others: they see an event as folded.
 func (d *typed[T]) arrange() {
-	slices.SortStableFunc(d.calls, func(a, b call[T]) int { return a.handler.place() - b.handler.place() })
+	slices.SortStableFunc(d.calls, func(a, b call[T]) int {
+		return cmp.Or(a.handler.place()-b.handler.place(), a.order-b.order)
+	})
 }
 
 func (r *reaction) place() int {
@@ -78,7 +87,7 @@ func (d *typed[T]) runFirst(c *Context, n int) error {
 	decoded := false
 	for i := range d.calls[:n] {
 		r := d.calls[i].handler
-		if (r.role != roleOn || c.pass > passReplay) && !c.wants(r) {
+		if (r.role != roleOn || c.pass > passReplay) && !c.wants(r) || !d.calls[i].passes(c) {
 			continue
 		}
 		if r.parking != nil {
@@ -88,7 +97,7 @@ func (d *typed[T]) runFirst(c *Context, n int) error {
 			decoded = false
 			continue
 		}
-		if !decoded || d.shares { // the handler before may have changed what it owned
+		if d.calls[i].filter == nil && (!decoded || d.shares) { // the handler before may have changed what it owned
 			if err := d.codec.DecodeVersion(c.event.Version(), c.event.Payload(), &d.value); err != nil {
 				return c.failure(err)
 			}

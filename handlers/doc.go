@@ -24,6 +24,13 @@
 // survive a power cut. A Lane runs its handlers one after the other on one goroutine. Feedback brings
 // what they emit back to the front.
 //
+// # Filters
+//
+// Where a subscriber is for a topic and not for a type, OnFiltered, FoldFiltered and ApplyFiltered take a Filter: patterns
+// of type names by tokens, keys, kinds. Context.Event is what it sees then, and As the value.
+//
+//	handlers.ApplyFiltered(trail, handlers.Filter{Types: []string{"orders.>"}}, func(s *Trail, c *handlers.Context) error { … })
+//
 // # The log determines the state
 //
 // A handler that takes everything from its event and its Context computes the same at every replay:

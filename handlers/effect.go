@@ -197,3 +197,4 @@ type effectCause struct{}
 func (effectCause) run(*Context) error                        { return nil }
 func (effectCause) arrange()                                  {}
 func (effectCause) deliver(*Context, *reaction) (bool, error) { return false, nil }
+func (effectCause) addFiltered(*filtered, int) bool           { return false }

@@ -161,7 +161,11 @@ func (l *Lane) folds(registry *event.Registry) []FoldImage {
 	var all []FoldImage
 	for _, reg := range l.registers {
 		if r := reg.handler; r.role != roleDecide && r.id != TimersHandler {
-			all = append(all, FoldImage{roleNames[r.role], r.id, names[reg.goType]})
+			of := names[reg.goType]
+			if reg.filtered != nil {
+				of = reg.filtered.image(registry)
+			}
+			all = append(all, FoldImage{roleNames[r.role], r.id, of})
 		}
 	}
 	sortFolds(all)

@@ -46,6 +46,7 @@ type Lane struct {
 	ctx       context.Context
 	types     *Types
 	byType    []dispatcher // by type id; nil = nobody asks for it
+	binding   int          // while they are bound: place among registers
 	outputs   *outputs     // nil = this lane may not emit
 	timers    bool         // handlers may schedule
 	clock     Clock
@@ -130,19 +131,7 @@ func (l *Lane) Bind(b Binding) error {
 	if b.Emits {
 		l.outputs = &outputs{limits: b.Limits}
 	}
-	for _, reg := range l.registers {
-		id, d, err := reg.bind(l, b.Types)
-		if err != nil {
-			faults = append(faults, fmt.Errorf("handlers: lane %q: handler %q: %w", l.name, reg.handler.id, err))
-			continue
-		}
-		for _, id := range append(b.Types.Old(id), id) {
-			for int(id) >= len(l.byType) {
-				l.byType = append(l.byType, nil)
-			}
-			l.byType[id] = d
-		}
-	}
+	faults = append(faults, l.bindHandlers()...)
 	l.settled = math.MaxInt64
 	for _, r := range l.reactions {
 		if r.former = b.Formerly[r.id]; len(r.former) > 0 {
@@ -164,14 +153,49 @@ func (l *Lane) Bind(b Binding) error {
 			faults = append(faults, err)
 		}
 	}
+	l.call.lane, l.ahead.lane = l, l
+	l.ahead.pass, l.evolving = passAhead, &reaction{role: roleEvolve}
+	return errors.Join(faults...)
+}
+
+// bindHandlers finds the types of the registrations.
+func (l *Lane) bindHandlers() (faults []error) {
+	fault := func(r *reaction, err error) {
+		faults = append(faults, fmt.Errorf("handlers: lane %q: handler %q: %w", l.name, r.id, err))
+	}
+	for i, reg := range l.registers {
+		if l.binding = i; reg.filtered != nil {
+			continue // when it is known which types are decoded
+		}
+		id, d, err := reg.bind(l, l.types)
+		if err != nil {
+			fault(reg.handler, err)
+			continue
+		}
+		for _, id := range append(l.types.Old(id), id) {
+			l.dispatch(id, d)
+		}
+	}
+	for i, reg := range l.registers {
+		if l.binding = i; reg.filtered != nil {
+			if err := l.bindFiltered(reg.filtered); err != nil {
+				fault(reg.handler, err)
+			}
+		}
+	}
 	for _, d := range l.byType {
 		if d != nil {
 			d.arrange()
 		}
 	}
-	l.call.lane, l.ahead.lane = l, l
-	l.ahead.pass, l.evolving = passAhead, &reaction{role: roleEvolve}
-	return errors.Join(faults...)
+	return faults
+}
+
+func (l *Lane) dispatch(id uint16, d dispatcher) {
+	for int(id) >= len(l.byType) {
+		l.byType = append(l.byType, nil)
+	}
+	l.byType[id] = d
 }
 
 // bindPolicies gives a parking to the handlers that have a policy, and to those that had one: what they

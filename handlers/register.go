@@ -83,21 +83,27 @@ func Decide[T any](l *Lane, id string, fn func(*Context, T) error) {
 func Evolve[T any](l *Lane, fn func(*Context, T) error) { registerPlain(l, roleEvolve, fn) }
 
 func registerID[T any](l *Lane, as role, id string, fn func(*Context, T) error) {
+	if r, ok := l.identify(as, id, fn == nil); ok {
+		add(l, r, fn)
+	}
+}
+
+// identify returns the handler with an id that may have another function, and notes what is wrong.
+func (l *Lane) identify(as role, id string, isNil bool) (*reaction, bool) {
 	if id == "" || len(id) > 255 || !utf8.ValidString(id) {
 		l.faults = append(l.faults, fmt.Errorf("handlers: lane %q: handler id %q must have 1 to 255 bytes of UTF-8", l.name, id))
-		return
+		return nil, false
 	}
-	if fn == nil {
+	if isNil {
 		l.faults = append(l.faults, fmt.Errorf("handlers: lane %q: handler %q is nil", l.name, id))
-		return
+		return nil, false
 	}
 	r, ok := l.reaction(as, id)
 	if !ok {
 		// Its answers would not stand in the order of their causes: after a crash Decide comes after On.
 		l.faults = append(l.faults, fmt.Errorf("handlers: lane %q: handler %q is used with On and with Decide; give each an id of its own", l.name, id))
-		return
 	}
-	add(l, r, fn)
+	return r, ok
 }
 
 func registerPlain[T any](l *Lane, as role, fn func(*Context, T) error) {
@@ -124,7 +130,8 @@ func (l *Lane) reaction(as role, id string) (*reaction, bool) {
 type register struct {
 	handler  *reaction
 	goType   reflect.Type
-	declared bool // its state is, whatever the lane's other handlers do
+	filtered *filtered // nil: it is for one type, by bind
+	declared bool      // its state is, whatever the lane's other handlers do
 	bind     func(l *Lane, t *Types) (typeID uint16, d dispatcher, err error)
 }
 
@@ -161,7 +168,7 @@ func add[T any](l *Lane, r *reaction, fn func(*Context, T) error) {
 			}
 			bound.owner, l.evolves = l, true
 		}
-		d.calls = append(d.calls, call[T]{r, fn})
+		d.calls = append(d.calls, call[T]{handler: r, fn: fn, order: l.binding})
 		return bound.ID, d, nil
 	}})
 }

@@ -1,0 +1,73 @@
+package headrace_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"os"
+
+	"github.com/headrace/headrace"
+	"github.com/headrace/headrace/event"
+	"github.com/headrace/headrace/handlers"
+)
+
+type Shipped struct{ Order string }
+
+// subscriberTypes are the types of the examples about subscribing.
+func subscriberTypes() *event.Registry {
+	reg := event.NewRegistry()
+	event.MustRegister[OrderPlaced](reg, "orders.placed", 1)
+	event.MustRegister[Shipped](reg, "orders.shipped", 1)
+	return reg
+}
+
+// opened opens an engine in a directory of its own, which goes when the example ends.
+func opened(t *headrace.Topology) (eng *headrace.Engine, done func()) {
+	dir, err := os.MkdirTemp("", "headrace-example-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	if eng, err = headrace.Open(dir, t, headrace.Options{}); err != nil {
+		log.Fatal(err)
+	}
+	return eng, func() {
+		if err := eng.Close(context.Background()); err != nil {
+			log.Fatal(err)
+		}
+		os.RemoveAll(dir)
+	}
+}
+
+// put publishes one event for an order.
+func put(eng *headrace.Engine, order string, v any) int64 {
+	p, err := eng.Producer("web")
+	if err != nil {
+		log.Fatal(err)
+	}
+	seq, err := p.Publish(context.Background(), v, headrace.Meta{Key: order})
+	if err != nil {
+		log.Fatal(err)
+	}
+	return seq
+}
+
+// A read model of all that happens to orders, whatever types there are.
+func ExampleTopology_filters() {
+	t := headrace.NewTopology(subscriberTypes())
+	counts := handlers.NewProjection("counts", &map[string]int{})
+	handlers.ApplyFiltered(counts, handlers.Filter{Types: []string{"orders.*"}}, func(m *map[string]int, c *handlers.Context) error {
+		(*m)[c.Type()]++
+		return nil
+	})
+	t.Project(counts, headrace.LaneOptions{})
+	eng, done := opened(t)
+	defer done()
+	put(eng, "17", OrderPlaced{"17", 990})
+	put(eng, "18", OrderPlaced{"18", 450})
+	last := put(eng, "17", Shipped{"17"})
+	if err := counts.WaitFor(context.Background(), last); err != nil {
+		log.Fatal(err)
+	}
+	counts.View(func(m *map[string]int, _ int64) { fmt.Println(*m) })
+	// Output: map[orders.placed:2 orders.shipped:1]
+}

@@ -1,0 +1,272 @@
+package headrace_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/headrace/headrace"
+	"github.com/headrace/headrace/event"
+	"github.com/headrace/headrace/handlers"
+)
+
+type (
+	orderPlaced struct{ N int }
+	orderPaid   struct{ N int }
+	lineAdded   struct{ N int }
+)
+
+// topics is a topology whose subscribers note what they see.
+type topics struct {
+	topology *headrace.Topology
+	mu       sync.Mutex
+	seen     map[string][]string
+	model    *handlers.Projection[[]string]
+}
+
+func (s *topics) note(who string, c *handlers.Context) string {
+	text := fmt.Sprint(c.Type(), "/", c.Key())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen[who] = append(s.seen[who], text)
+	return text
+}
+
+// topicRegistry knows only some of the types if it is of a program that has forgotten the others.
+func topicRegistry(forgotten bool) *event.Registry {
+	r := event.NewRegistry()
+	event.MustRegister[orderPlaced](r, "orders.placed", 1, event.TypeOptions{Kind: event.Command})
+	event.MustRegister[note](r, "notes", 1)
+	if !forgotten {
+		event.MustRegister[orderPaid](r, "orders.paid", 1)
+		event.MustRegister[lineAdded](r, "orders.line.added", 1, event.TypeOptions{Kind: event.Document})
+	}
+	return r
+}
+
+func newTopics(r *event.Registry, model handlers.Filter) *topics {
+	s := &topics{topology: headrace.NewTopology(r), seen: map[string][]string{}}
+	l := s.topology.Logic()
+	l.Stateless()
+	see := func(who string) func(*handlers.Context) error {
+		return func(c *handlers.Context) error { s.note(who, c); return nil }
+	}
+	handlers.OnFiltered(l, "first", handlers.Filter{Types: []string{"orders.*"}}, see("first"))
+	handlers.On(l, "typed", func(c *handlers.Context, e orderPlaced) error {
+		s.note("typed", c)
+		return handlers.Emit(c, note{fmt.Sprint("placed ", e.N)})
+	})
+	handlers.OnFiltered(l, "keyed", handlers.Filter{KeyPrefix: "vip-", Kinds: []event.Kind{event.Command, event.Document}}, func(c *handlers.Context) error {
+		s.note("keyed", c)
+		v, ok, err := handlers.As[orderPlaced](c)
+		if err == nil && ok {
+			err = handlers.Emit(c, note{fmt.Sprint("vip placed ", v.N)})
+		}
+		return err
+	})
+	handlers.FoldFiltered(l, handlers.Filter{Types: []string{">"}}, see("all"))
+	s.model = handlers.NewProjection("model", &[]string{})
+	handlers.ApplyFiltered(s.model, model, func(m *[]string, c *handlers.Context) error {
+		*m = append(*m, fmt.Sprint(c.Type(), "/", c.Key()))
+		return nil
+	})
+	s.topology.Project(s.model, headrace.LaneOptions{})
+	return s
+}
+
+func (s *topics) all(who string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.seen[who])
+}
+
+func (s *topics) read() (got []string) {
+	s.model.View(func(m *[]string, _ int64) { got = slices.Clone(*m) })
+	return got
+}
+
+var orders = handlers.Filter{Types: []string{"orders.>"}}
+
+func TestFilter_LanesProjectionsAndFollowers_SeeTheSame(t *testing.T) {
+	dir := t.TempDir()
+	s := newTopics(topicRegistry(false), orders)
+	e := open(t, dir, app{topology: s.topology}, small())
+	p := producer(t, e, "web")
+	for i := range 3 {
+		m := headrace.Meta{Key: "vip-1"}
+		if i == 1 {
+			m.Key = "other"
+		}
+		for _, v := range []any{orderPlaced{i}, orderPaid{i}, lineAdded{i}} {
+			_, err := p.Publish(limit(t), v, m)
+			require.NoError(t, err)
+		}
+	}
+	settleLogic(t, e)
+	require.NoError(t, s.model.WaitFor(limit(t), e.Stats().Ring.Cursor))
+	placed := []string{"orders.placed/vip-1", "orders.placed/other", "orders.placed/vip-1"}
+	require.Equal(t, placed, s.all("typed"))
+	var first, whole []string
+	for _, key := range []string{"/vip-1", "/other", "/vip-1"} {
+		first = append(first, "orders.placed"+key, "orders.paid"+key)
+		whole = append(whole, "orders.placed"+key, "orders.paid"+key, "orders.line.added"+key)
+	}
+	require.Equal(t, first, s.all("first"))
+	require.Equal(t, whole, s.read())
+	require.Equal(t, []string{"orders.placed/vip-1", "orders.line.added/vip-1", "orders.placed/vip-1", "orders.line.added/vip-1"}, s.all("keyed"))
+	require.Len(t, s.all("all"), 9+3+2, "nine from outside, an answer to each order, one more to each of a vip; none of the engine's own")
+
+	var got []string
+	passed := 0
+	err := e.Follow(limit(t), headrace.FollowOptions{
+		Filter: handlers.Filter{Types: []string{"*.*"}, Keys: []string{"vip-1"}}, Until: e.Written(),
+		Passed: func(handlers.Checkpoint) error { passed++; return nil },
+	}, func(_ context.Context, d handlers.Delivery) error {
+		got = append(got, d.Type)
+		return nil
+	})
+	require.NoError(t, err)
+	require.Equal(t, []string{"orders.placed", "orders.paid", "orders.placed", "orders.paid"}, got)
+	require.EqualValues(t, e.Written(), len(got)+passed, "each record is delivered or passed over")
+	closeEngine(t, e)
+
+	// Replayed by a program that does not know all of the types, the same handlers see the same events.
+	again := newTopics(topicRegistry(true), orders)
+	e = open(t, dir, app{topology: again.topology}, small())
+	require.Equal(t, whole, again.read())
+	for who, all := range s.seen {
+		require.Equal(t, all, again.all(who))
+	}
+	log := readLog(t, dir)
+	closeEngine(t, e)
+	require.Equal(t, log[:e.Written()], readLog(t, dir)[:e.Written()], "replay emits nothing")
+}
+
+// A snapshot knows what its read models have seen: with another filter they begin anew.
+func TestFilter_Changed_ReadsTheLogAnew(t *testing.T) {
+	dir := t.TempDir()
+	o := small()
+	o.Snapshots.AtClose = true
+	s := newTopics(topicRegistry(false), handlers.Filter{Types: []string{"orders.paid"}})
+	e := open(t, dir, app{topology: s.topology}, o)
+	for i := range 5 {
+		publish(t, producer(t, e, "web"), orderPaid{i})
+		publish(t, producer(t, e, "web"), lineAdded{i})
+	}
+	closeEngine(t, e)
+	for _, c := range []struct {
+		filter handlers.Filter
+		want   int
+	}{{handlers.Filter{Types: []string{"orders.paid"}}, 5}, {orders, 10}, {handlers.Filter{Types: []string{"orders.line.*"}}, 5}} {
+		s := newTopics(topicRegistry(false), c.filter)
+		e := open(t, dir, app{topology: s.topology}, o)
+		require.NotZero(t, e.Stats().Snapshots.OpenedAt)
+		require.Len(t, s.read(), c.want)
+		closeEngine(t, e)
+	}
+}
+
+// What a handler by filter cannot handle parks its key, and is tried again with the same eyes.
+func TestFilter_FailurePolicy_ParksAndRedrives(t *testing.T) {
+	broken := true
+	top := headrace.NewTopology(topicRegistry(false))
+	l := top.Logic()
+	done := handlers.Keep(l, "done", func() *[]int { return &[]int{} })
+	handlers.OnFiltered(l, "ship", handlers.Filter{Types: []string{"orders.paid"}, KeyPrefix: "k"}, func(c *handlers.Context) error {
+		v, _, err := handlers.As[orderPaid](c)
+		if err == nil && v.N == 1 && broken {
+			err = errBroken
+		}
+		if err == nil {
+			*done.Of(c) = append(*done.Of(c), v.N)
+			err = handlers.Emit(c, note{"shipped"})
+		}
+		return err
+	})
+	l.OnFailure("ship", handlers.FailurePolicy{Then: handlers.ThenDeadLetter})
+	e := open(t, t.TempDir(), app{topology: top}, small())
+	p := producer(t, e, "web")
+	var poison int64
+	for i, key := range []string{"k1", "k1", "k1", "k2", "other"} {
+		seq, err := p.Publish(limit(t), orderPaid{i}, headrace.Meta{Key: key})
+		require.NoError(t, err)
+		if i == 1 {
+			poison = seq
+		}
+	}
+	settleLogic(t, e)
+	done.View(func(v *[]int, _ int64) { require.Equal(t, []int{0, 3}, *v) })
+	broken = false
+	_, err := e.Redrive(limit(t), "ship", poison)
+	require.NoError(t, err)
+	settleLogic(t, e)
+	closeEngine(t, e)
+	done.View(func(v *[]int, _ int64) { require.Equal(t, []int{0, 3, 1, 2}, *v) })
+	require.Empty(t, e.Parked())
+}
+
+func TestFilter_Faults_AreReportedAtOpen(t *testing.T) {
+	top := headrace.NewTopology(topicRegistry(false))
+	l := top.Logic()
+	nothing := func(*handlers.Context) error { return nil }
+	handlers.OnFiltered(l, "bad", handlers.Filter{Types: []string{"orders.>.x"}}, nothing)
+	handlers.OnFiltered(l, "nil", handlers.Filter{}, nil)
+	handlers.FoldFiltered(l, handlers.Filter{}, nil)
+	handlers.OnFiltered(l, "", handlers.Filter{}, nothing)
+	handlers.On(l, "twice", func(*handlers.Context, orderPaid) error { return nil })
+	handlers.OnFiltered(l, "twice", orders, nothing)
+	p := handlers.NewProjection("model", &[]string{})
+	handlers.ApplyFiltered(p, handlers.Filter{}, nil)
+	top.Project(p, headrace.LaneOptions{})
+	_, err := headrace.Open(t.TempDir(), top, small())
+	require.ErrorIs(t, err, handlers.ErrFilter)
+	for _, want := range []string{`"orders.>.x"`, `handler "nil" is nil`, "a fold of events by all is nil", `handler id ""`, `registered twice for orders.paid`, `handler "model" is nil`} {
+		require.ErrorContains(t, err, want)
+	}
+
+	e := open(t, t.TempDir(), newApp(t), small())
+	err = e.Follow(limit(t), headrace.FollowOptions{Filter: handlers.Filter{Types: []string{"a..b"}}}, nil)
+	require.ErrorIs(t, err, handlers.ErrFilter)
+	require.ErrorContains(t, err, "FollowOptions.Filter")
+	require.ErrorContains(t, e.Follow(limit(t), headrace.FollowOptions{}, nil), "function is nil")
+	closeEngine(t, e)
+}
+
+// A handler by filter costs nothing for an event that is not for it, and no allocation for one that is.
+func TestFilter_Handlers_DoNotAllocate(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	top := headrace.NewTopology(registry(t))
+	seen := 0
+	handlers.FoldFiltered(top.Logic(), handlers.Filter{Types: []string{"bank.*"}, Kinds: []event.Kind{event.Command}, Keys: []string{"a", "b"}}, func(c *handlers.Context) error {
+		seen++
+		return nil
+	})
+	e := open(t, t.TempDir(), app{topology: top}, small())
+	p := producer(t, e, "web")
+	ctx := context.Background()
+	round := func() {
+		for i := range 200 {
+			key := "c"
+			if i%2 == 0 {
+				key = "a"
+			}
+			if _, err := headrace.Publish(ctx, p, deposit{1, 2}, headrace.Meta{Key: key}); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	round()
+	require.NoError(t, e.WaitFor(ctx, "logic", e.Stats().Ring.Cursor))
+	perEvent := testing.AllocsPerRun(20, round) / 200
+	closeEngine(t, e)
+	require.Less(t, perEvent, 0.1)
+	require.Equal(t, 22*100, seen)
+	require.False(t, strings.Contains(e.Health().State, "halted"))
+}
