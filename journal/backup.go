@@ -158,12 +158,11 @@ func durableParts(st storage, dir string) (parts []*found, err error) {
 // readSeal finds out whether the durable part of a plain segment ends with its seal.
 func (s *survey) readSeal(seg *found) error {
 	return s.withMap(seg, func(m []byte) error {
-		var t frameTail
 		at := seg.pair.offset - sealRecordBytes
 		if at < recordsOffset || seg.pair.offset > int64(len(m)) {
 			return nil
 		}
-		f, _, next, err := readFrame(m, at, seg.pair.offset, seg.hdr.salt, &t)
+		f, _, next, err := readFrame(m, at, seg.pair.offset, seg.hdr.salt)
 		seg.lastTime = f.time
 		seg.sealed = err == nil && f.kind == KindSeal && next == seg.pair.offset
 		return nil

@@ -114,7 +114,7 @@ func (b *backward) segment() (err error) {
 // its index, or by one pass over it.
 func (b *backward) places(end int64) (places []place, err error) {
 	seg := b.r.seg
-	if v, sl, ok := findIndex(seg, end, &b.r.tail); ok && v.len() > 0 && v.at(0).offset == recordsOffset {
+	if v, sl, ok := findIndex(seg, end); ok && v.len() > 0 && v.at(0).offset == recordsOffset {
 		for i := range v.len() {
 			if p := v.at(i); p.sequence < b.next {
 				places = append(places, p)
@@ -133,7 +133,7 @@ func (b *backward) places(end int64) (places []place, err error) {
 		if _, err := seg.load(p.offset); err != nil {
 			return nil, err
 		}
-		f, _, next, err := readFrame(seg.mem, p.offset, end, seg.hdr.salt, &b.r.tail)
+		f, _, next, err := readFrame(seg.mem, p.offset, end, seg.hdr.salt)
 		if err == nil {
 			err = follows(&f, p.sequence, p.time)
 		}
@@ -157,7 +157,7 @@ func (b *backward) stretch(p place, stop int64) error {
 		if _, err := seg.load(p.offset); err != nil {
 			return err
 		}
-		f, _, next, err := readFrame(seg.mem, p.offset, stop, seg.hdr.salt, &r.tail)
+		f, _, next, err := readFrame(seg.mem, p.offset, stop, seg.hdr.salt)
 		if err == nil {
 			err = follows(&f, p.sequence, p.time)
 		}
@@ -180,11 +180,11 @@ func (b *backward) stretch(p place, stop int64) error {
 		if _, err := seg.load(at.offset); err != nil {
 			return err
 		}
-		f, body, _, err := readFrame(seg.mem, at.offset, stop, seg.hdr.salt, &r.tail)
+		f, body, _, err := readFrame(seg.mem, at.offset, stop, seg.hdr.salt)
 		if err != nil {
 			return &CorruptionError{seg.name, at.offset, at.sequence, err}
 		}
-		pass := r.types == nil || r.types.wants(&f)
+		pass := r.types == nil || r.types.wants(f.kind, f.typ)
 		if pass && (r.o.UntilTime == 0 || f.time <= r.o.UntilTime) {
 			rec.Sequence, rec.Time, rec.Type = f.sequence, f.time, f.typ
 			rec.Kind, rec.Flags, rec.CRC = f.kind, f.flags, f.crc

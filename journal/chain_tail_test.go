@@ -114,10 +114,10 @@ func forge(t testing.TB, st *memStorage, path string) {
 	require.NoError(t, h.decode(m[:pageBytes]))
 	var tail frameTail
 	off := int64(recordsOffset)
-	f, body, next, err := readFrame(m, off, int64(len(m)), h.salt, &tail)
+	f, body, next, err := readFrame(m, off, int64(len(m)), h.salt)
 	for err == nil && len(body) == 0 {
 		off = next
-		f, body, next, err = readFrame(m, off, int64(len(m)), h.salt, &tail)
+		f, body, next, err = readFrame(m, off, int64(len(m)), h.salt)
 	}
 	require.NoError(t, err)
 	body[0] ^= 1

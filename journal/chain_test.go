@@ -94,10 +94,10 @@ func TestVerify_RecordForged_ChainFindsIt(t *testing.T) {
 	require.NoError(t, h.decode(m[:pageBytes]))
 	var tail frameTail
 	off := int64(recordsOffset)
-	f, body, _, err := readFrame(m, off, int64(len(m)), h.salt, &tail)
+	f, body, _, err := readFrame(m, off, int64(len(m)), h.salt)
 	for err == nil && len(body) == 0 {
 		off += recordHeaderBytes
-		f, body, _, err = readFrame(m, off, int64(len(m)), h.salt, &tail)
+		f, body, _, err = readFrame(m, off, int64(len(m)), h.salt)
 	}
 	require.NoError(t, err)
 	body[0] ^= 1

@@ -314,8 +314,7 @@ func (s *survey) sealAtHint(i int) bool {
 	}
 	ok := false
 	err := s.withMap(seg, func(m []byte) error {
-		var t frameTail
-		f, body, end, err := readFrame(m, at, int64(len(m)), seg.hdr.salt, &t)
+		f, body, end, err := readFrame(m, at, int64(len(m)), seg.hdr.salt)
 		if err != nil || f.kind != KindSeal || end != hint || seg.scan.seal.decode(body) != nil {
 			return nil
 		}

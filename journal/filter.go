@@ -15,10 +15,10 @@ func (s *typeSet) has(t uint16) bool { return s[t>>6]&(1<<(t&63)) != 0 }
 
 // wants tells whether a record is to be delivered where the types of s are asked for. What is lost
 // may have been of any of them: whoever filters must not miss the loss.
-func (s *typeSet) wants(f *frame) bool {
-	switch f.kind {
+func (s *typeSet) wants(kind Kind, typ uint16) bool {
+	switch kind {
 	case KindEvent:
-		return s.has(f.typ)
+		return s.has(typ)
 	case KindVoid:
 		return false
 	}
@@ -27,9 +27,9 @@ func (s *typeSet) wants(f *frame) bool {
 
 // pass tells whether a record is young enough and of a type that is asked for. Records of the
 // journal itself have no type: Internal alone decides about them.
-func (r *Reader) pass(f *frame) bool {
-	if f.time < r.from {
+func (r *Reader) pass(kind Kind, typ uint16, time int64) bool {
+	if time < r.from {
 		return false
 	}
-	return r.types == nil || r.types.wants(f)
+	return r.types == nil || r.types.wants(kind, typ)
 }

@@ -70,7 +70,12 @@ func peekFrame(m []byte, off int64) (f frame) {
 // readFrame decodes and verifies the record at off in m[:end]: length, kind, flags, padding and
 // checksum, not its place in the sequence. It returns the header, the body's view and the
 // offset after the record, or a cause such as ErrChecksum. A zero length is ErrHole.
-func readFrame(m []byte, off, end int64, salt uint64, t *frameTail) (f frame, body []byte, next int64, err error) {
+func readFrame(m []byte, off, end int64, salt uint64) (f frame, body []byte, next int64, err error) {
+	return readFrameAt(m, off, end, off, salt)
+}
+
+// readFrameAt is readFrame where the record at off of m stands at offset of its segment.
+func readFrameAt(m []byte, off, end, offset int64, salt uint64) (f frame, body []byte, next int64, err error) {
 	if off+recordHeaderBytes > end {
 		if end-off >= 8 && le.Uint32(m[off:]) != 0 || end < off {
 			return f, nil, 0, ErrLength
@@ -78,9 +83,9 @@ func readFrame(m []byte, off, end int64, salt uint64, t *frameTail) (f frame, bo
 		return f, nil, 0, ErrHole
 	}
 	h := m[off : off+recordHeaderBytes : off+recordHeaderBytes]
-	w0, w1, w2, w3 := le.Uint64(h), le.Uint64(h[8:]), le.Uint64(h[16:]), le.Uint64(h[24:])
+	w0, w3 := le.Uint64(h), le.Uint64(h[24:])
 	f.length, f.crc = uint32(w0), uint32(w0>>32)
-	f.sequence, f.time = int64(w1), int64(w2)
+	f.sequence, f.time = int64(le.Uint64(h[8:])), int64(le.Uint64(h[16:]))
 	f.typ, f.kind, f.flags, f.lag = uint16(w3), Kind(w3>>16), Flags(w3>>24), uint32(w3>>32)
 	if f.length == 0 {
 		return f, nil, 0, ErrHole
@@ -91,7 +96,7 @@ func readFrame(m []byte, off, end int64, salt uint64, t *frameTail) (f frame, bo
 		return f, nil, 0, ErrLength
 	}
 	body = m[off+recordHeaderBytes : stop : stop]
-	if t.frame(body, salt, uint64(off), uint64(f.length), w1, w2, w3) != f.crc {
+	if crc.Record(m[off:stop], salt, uint64(offset)) != f.crc {
 		return f, nil, 0, ErrChecksum
 	}
 	if f.kind < KindEvent || f.kind > kindLast || f.flags&^FlagBatch != 0 {
@@ -105,34 +110,22 @@ func readFrame(m []byte, off, end int64, salt uint64, t *frameTail) (f frame, bo
 	return f, body, next, nil
 }
 
-// eventHead is the header of an event, as far as a reader needs it.
-type eventHead struct {
-	stop     int64 // offset after the body
-	sequence int64
-	time     int64
-	w3       uint64
-	crc      uint32
-}
-
-// peekEvent decodes the header at off in m[:end]. ok says that length, kind, flags and padding are
-// those of an event; its checksum and place are for the caller to check.
-func peekEvent(m []byte, off, end int64) (e eventHead, ok bool) {
-	if off+recordHeaderBytes > end {
-		return e, false
+// eventLength returns the length of the event at off in m, header and body; ok says that its length,
+// kind, flags and padding are those of an event. Its checksum and place are for the caller to check.
+func eventLength(m []byte, off int64) (n int64, ok bool) {
+	if off+recordHeaderBytes > int64(len(m)) {
+		return 0, false
 	}
 	h := m[off : off+recordHeaderBytes : off+recordHeaderBytes]
-	w0 := le.Uint64(h)
-	e.crc = uint32(w0 >> 32)
-	e.sequence, e.time, e.w3 = int64(le.Uint64(h[8:])), int64(le.Uint64(h[16:])), le.Uint64(h[24:])
-	e.stop = off + int64(uint32(w0))
-	if uint32(w0) < recordHeaderBytes || e.stop > end || e.w3>>16&0xFEFF != uint64(KindEvent) {
-		return e, false
+	n = int64(le.Uint32(h))
+	if n < recordHeaderBytes || n > int64(len(m))-off || le.Uint64(h[24:])>>16&0xFEFF != uint64(KindEvent) {
+		return 0, false
 	}
-	if over := e.stop & (recordAlign - 1); over != 0 {
-		at := e.stop - over
-		return e, at+recordAlign <= end && le.Uint64(m[at:at+recordAlign:at+recordAlign])>>(8*uint(over)) == 0
+	if over := n & (recordAlign - 1); over != 0 {
+		at := off + n - over
+		return n, at+recordAlign <= int64(len(m)) && le.Uint64(m[at:at+recordAlign:at+recordAlign])>>(8*uint(over)) == 0
 	}
-	return e, true
+	return n, true
 }
 
 // advances tells whether records of kind k take a sequence of their own.

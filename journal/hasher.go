@@ -22,7 +22,6 @@ type hasher struct {
 	last     int64
 	lastTime int64
 	sealed   bool
-	tail     frameTail
 }
 
 // leaf is a record on the way through a hasher: views, valid in the call.
@@ -126,7 +125,7 @@ func (h *hasher) hash(o hashing) error {
 				return err
 			}
 		}
-		f, body, next, err := readFrame(h.mem, h.off, end, h.hdr.salt, &h.tail)
+		f, body, next, err := readFrame(h.mem, h.off, end, h.hdr.salt)
 		if err == nil {
 			err = follows(&f, h.last+1, h.prevTime)
 		}

@@ -296,11 +296,10 @@ func FuzzRecord(f *testing.F) {
 	f.Add(b[recordsOffset:recordsOffset+400], int64(0))
 	f.Add([]byte{}, int64(8))
 	f.Fuzz(func(t *testing.T, m []byte, off int64) {
-		var tail frameTail
 		if off < 0 || off > int64(len(m)) {
 			return
 		}
-		fr, body, next, err := readFrame(m, off, int64(len(m)), 0x5a18, &tail)
+		fr, body, next, err := readFrame(m, off, int64(len(m)), 0x5a18)
 		if err == nil && (next > int64(len(m)) || len(body) != int(fr.length)-recordHeaderBytes) {
 			t.Fatalf("record of %d bytes at %d ends at %d", fr.length, off, next)
 		}

@@ -161,12 +161,12 @@ func (v indexView) before(less func(place) bool) (p place, ok bool) {
 
 // checkIndex checks that every place of an index is one: the record there verifies and has the
 // sequence and the time.
-func checkIndex(m []byte, h *header, body []byte, end int64, t *frameTail) error {
-	return checkLoadedIndex(m, h, body, end, t, nil)
+func checkIndex(m []byte, h *header, body []byte, end int64) error {
+	return checkLoadedIndex(m, h, body, end, nil)
 }
 
 // checkLoadedIndex is checkIndex of memory that load fills.
-func checkLoadedIndex(m []byte, h *header, body []byte, end int64, t *frameTail, load loader) error {
+func checkLoadedIndex(m []byte, h *header, body []byte, end int64, load loader) error {
 	if load != nil {
 		body = slices.Clone(body) // its block may go
 	}
@@ -185,7 +185,7 @@ func checkLoadedIndex(m []byte, h *header, body []byte, end int64, t *frameTail,
 				return err
 			}
 		}
-		f, _, next, err := readFrame(m, p.offset, end, h.salt, t)
+		f, _, next, err := readFrame(m, p.offset, end, h.salt)
 		from = next
 		if err == nil {
 			err = follows(&f, p.sequence, p.time)
@@ -199,7 +199,7 @@ func checkLoadedIndex(m []byte, h *header, body []byte, end int64, t *frameTail,
 
 // findIndex returns the index of a segment whose records end, with a seal, at end; ok is false
 // where there is none, or none that verifies.
-func findIndex(seg *readSegment, end int64, t *frameTail) (v indexView, sl seal, ok bool) {
+func findIndex(seg *readSegment, end int64) (v indexView, sl seal, ok bool) {
 	m, h := seg.mem, &seg.hdr
 	at := end - sealRecordBytes
 	if at < recordsOffset || end > int64(len(m)) || at%recordAlign != 0 {
@@ -208,7 +208,7 @@ func findIndex(seg *readSegment, end int64, t *frameTail) (v indexView, sl seal,
 	if _, err := seg.load(at); err != nil {
 		return nil, sl, false // let it be met on the way
 	}
-	f, body, next, err := readFrame(m, at, end, h.salt, t)
+	f, body, next, err := readFrame(m, at, end, h.salt)
 	if err != nil || f.kind != KindSeal || next != end || sl.decode(body) != nil {
 		return nil, sl, false
 	}
@@ -219,7 +219,7 @@ func findIndex(seg *readSegment, end int64, t *frameTail) (v indexView, sl seal,
 	if _, err := seg.load(off); err != nil {
 		return nil, sl, false
 	}
-	if f, body, _, err = readFrame(m, off, at, h.salt, t); err != nil || f.kind != KindIndex {
+	if f, body, _, err = readFrame(m, off, at, h.salt); err != nil || f.kind != KindIndex {
 		return nil, sl, false
 	}
 	v, err = asIndex(body, off)
@@ -237,7 +237,7 @@ func (r *Reader) jump(want int64) error {
 		}
 		less := func(p place) bool { return p.sequence < want || p.time < r.from }
 		var p place
-		v, _, ok := findIndex(r.seg, end, &r.tail)
+		v, _, ok := findIndex(r.seg, end)
 		switch {
 		case ok:
 			p, ok = v.before(less)

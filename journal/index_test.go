@@ -15,9 +15,8 @@ func sealedIndex(t testing.TB, st *memStorage, name string) (places []place, ind
 	m := st.nodes[name].bytes()
 	var h header
 	require.NoError(t, h.decode(m[:pageBytes]))
-	var tail frameTail
 	end := int64(load64(m, ctlCommittedOffset))
-	v, sl, ok := findIndex(&readSegment{mem: m, hdr: h}, end, &tail)
+	v, sl, ok := findIndex(&readSegment{mem: m, hdr: h}, end)
 	require.True(t, ok, "%s has no index", name)
 	for i := range v.len() {
 		places = append(places, v.at(i))
@@ -113,7 +112,7 @@ func TestSeek_FewReads(t *testing.T) {
 // readFrom is the place from which the current segment's index would read the last record.
 func (r *Reader) readFrom() (int64, bool) {
 	end, _ := r.end()
-	v, _, ok := findIndex(r.seg, end, &r.tail)
+	v, _, ok := findIndex(r.seg, end)
 	if !ok {
 		return 0, false
 	}

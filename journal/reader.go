@@ -33,7 +33,6 @@ type Reader struct {
 	win  window // of seg
 	off  int64
 	time int64
-	tail frameTail
 
 	view   *progressView // of a writer that uses pwrite, in another process
 	ids    []segmentID   // known segments after the current one, ascending
@@ -341,7 +340,7 @@ func (r *Reader) settled(committed int64) bool {
 
 // survey judges the whole directory and remembers how far each segment may be read.
 func (r *Reader) survey() error {
-	s, err := takeSurvey(r.st, r.dir, surveying{all: true})
+	s, err := takeSurvey(r.st, r.dir, surveying{})
 	var bad *CorruptionError
 	if err != nil && (s == nil || !errors.As(err, &bad)) {
 		return err
@@ -356,7 +355,7 @@ func (r *Reader) survey() error {
 			l.err = bad
 			l.end = max(l.end, recordsOffset)
 		}
-		if seg.scanned || l.err != nil {
+		if seg.scanned || seg.sealed || l.err != nil {
 			r.limits[seg.id] = l
 		}
 		if l.err != nil {
@@ -368,9 +367,8 @@ func (r *Reader) survey() error {
 
 // drain delivers records up to end and gate, and notes the segment's seal in atSeal.
 //
-// Events are decoded here, in the window, and not by readFrame: its results go through memory,
-// which costs as much as the checksum. Whatever is not a good event in its place, and what is too
-// little or too large for the window, is judged there, in the mapping.
+// Events are decoded here, where the window has verified them, and not by readFrame: its results go
+// through memory, which costs as much as the checksum. Everything else is judged by judge.
 func (r *Reader) drain(end, gate int64, fn func(Record) error) (n int, err error) {
 	seg, win := r.seg, &r.win
 	rec := Record{Segment: seg.hdr.id}
@@ -380,67 +378,101 @@ func (r *Reader) drain(end, gate int64, fn func(Record) error) (n int, err error
 	}
 	for r.off < end {
 		off := r.off
-		if win.lacks(off) {
-			if seg.arc != nil {
-				stop, err := seg.arc.load(off)
-				if err != nil {
-					return n, err
-				}
-				win.show(seg.mem[off:stop], off)
-			} else {
-				win.fill(seg.f, off, end)
-			}
-		}
-		var f frame
-		var body []byte
-		next := int64(0)
 		rel := off - win.at
-		if e, ok := peekEvent(win.buf, rel, win.n); ok && e.sequence == r.next && e.time >= r.time {
-			body = win.buf[rel+recordHeaderBytes : e.stop : e.stop]
-			if r.tail.frame(body, seg.hdr.salt, uint64(off), uint64(e.stop-rel), uint64(e.sequence), uint64(e.time), e.w3) == e.crc {
-				next = (win.at + e.stop + recordAlign - 1) &^ (recordAlign - 1)
-				f.sequence, f.time, f.crc = e.sequence, e.time, e.crc
-				f.typ, f.kind, f.flags = uint16(e.w3), KindEvent, Flags(e.w3>>24)
+		if !win.verified(rel) {
+			if rel, err = r.look(off, end); err != nil {
+				return n, err
 			}
 		}
-		if next == 0 {
-			if off >= seg.populated {
-				r.populate(end)
-			}
-			f, body, next, err = readFrame(seg.mem, off, end, seg.hdr.salt, &r.tail)
-			if err == nil {
-				err = follows(&f, r.next, r.time)
-			}
+		var sequence, time, next int64
+		var w3 uint64
+		var crc uint32
+		var body []byte
+		if win.verified(rel) {
+			h := win.buf[rel : rel+recordHeaderBytes : rel+recordHeaderBytes]
+			w0 := le.Uint64(h)
+			sequence, time, w3, crc = int64(le.Uint64(h[8:])), int64(le.Uint64(h[16:])), le.Uint64(h[24:]), uint32(w0>>32)
+			stop := rel + int64(uint32(w0))
+			body = win.buf[rel+recordHeaderBytes : stop : stop]
+			next = off + (int64(uint32(w0))+recordAlign-1)&^(recordAlign-1)
+		}
+		if next == 0 || sequence != r.next || time < r.time {
+			f, b, after, err := r.judge(off, end)
 			if err != nil {
-				return n, &CorruptionError{seg.name, off, r.next, err}
+				return n, err
 			}
+			sequence, time, crc, body, next = f.sequence, f.time, f.crc, b, after
+			w3 = packWord3(f.typ, f.kind, f.flags, f.lag)
 		}
-		if f.sequence > gate {
+		kind := Kind(w3 >> 16)
+		if sequence > gate {
 			return n, nil
 		}
-		if f.time > lastTime {
+		if time > lastTime {
 			r.past = true
 			return n, nil
 		}
-		if (f.kind.advances() || r.o.Internal) && r.next >= r.skip && (!r.picky || r.pass(&f)) {
-			rec.Sequence, rec.Time, rec.Type = f.sequence, f.time, f.typ
-			rec.Kind, rec.Flags, rec.CRC = f.kind, f.flags, f.crc
+		if (kind.advances() || r.o.Internal) && r.next >= r.skip && (!r.picky || r.pass(kind, uint16(w3), time)) {
+			rec.Sequence, rec.Time, rec.Type = sequence, time, uint16(w3)
+			rec.Kind, rec.Flags, rec.CRC = kind, Flags(w3>>24), crc
 			rec.Body, rec.Offset = body, off
 			if err := fn(rec); err != nil {
 				if !errors.Is(err, ErrStop) {
 					return n, err
 				}
-				r.step(&f, next)
+				r.step(kind, sequence, time, next)
 				return n + 1, err
 			}
 			n++
 		}
-		r.step(&f, next)
-		if r.atSeal {
+		if r.step(kind, sequence, time, next); r.atSeal {
 			return n, nil
 		}
 	}
 	return n, nil
+}
+
+// look makes the window hold the record at off, if that is worth it, and verifies what it holds from
+// there on. It returns where in the window off is.
+func (r *Reader) look(off, end int64) (rel int64, err error) {
+	seg, win := r.seg, &r.win
+	if win.lacks(off) {
+		if seg.arc != nil {
+			stop, err := seg.arc.load(off)
+			if err != nil {
+				return 0, err
+			}
+			win.show(seg.mem[off:stop], off)
+		} else {
+			win.fill(seg.f, off, end)
+		}
+	}
+	rel = off - win.at
+	win.verify(rel, seg.hdr.salt)
+	return rel, nil
+}
+
+// judge reads the record at off: from the window, if it is good there, else in the mapping, where
+// what is too little or too large for the window is, and whatever is no good record in its place.
+func (r *Reader) judge(off, end int64) (f frame, body []byte, next int64, err error) {
+	seg, win := r.seg, &r.win
+	if rel := off - win.at; rel >= 0 && rel < win.n {
+		f, body, next, err = readFrameAt(win.buf, rel, win.n, off, seg.hdr.salt)
+		if err == nil && follows(&f, r.next, r.time) == nil {
+			return f, body, win.at + next, nil
+		}
+	}
+	if off >= seg.populated {
+		r.populate(end)
+	}
+	f, body, next, err = readFrame(seg.mem, off, end, seg.hdr.salt)
+	if err == nil {
+		err = follows(&f, r.next, r.time)
+	}
+	if err != nil {
+		return f, nil, 0, &CorruptionError{seg.name, off, r.next, err}
+	}
+	return f, body, next, nil
 }
 
 // populate makes pages at r.off and behind it present, up to end. One system call a megabyte is
@@ -455,9 +487,9 @@ func (r *Reader) populate(end int64) {
 	}
 }
 
-func (r *Reader) step(f *frame, next int64) {
-	r.off, r.time, r.atSeal = next, f.time, f.kind == KindSeal
-	if f.kind.advances() {
-		r.next = f.sequence + 1
+func (r *Reader) step(kind Kind, sequence, time, next int64) {
+	r.off, r.time, r.atSeal = next, time, kind == KindSeal
+	if kind.advances() {
+		r.next = sequence + 1
 	}
 }

@@ -144,7 +144,6 @@ func cutParts(st storage, from string, parts []*found, o RestoreOptions) ([]*fou
 		s := &survey{st: st, dir: from, surveying: surveying{access: o.Archives}}
 		end.pair = pair{1, recordsOffset, p.first - 1}
 		err := s.withRecords(p, func(m []byte, load loader) error {
-			var t frameTail
 			loaded, last := int64(0), p.first-1
 			for off := int64(recordsOffset); off < p.pair.offset; {
 				if load != nil && off >= loaded {
@@ -153,7 +152,7 @@ func cutParts(st storage, from string, parts []*found, o RestoreOptions) ([]*fou
 						return err
 					}
 				}
-				f, _, next, err := readFrame(m, off, p.pair.offset, p.hdr.salt, &t)
+				f, _, next, err := readFrame(m, off, p.pair.offset, p.hdr.salt)
 				if err != nil {
 					return corrupt(p, off, last+1, err)
 				}

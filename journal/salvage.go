@@ -73,10 +73,9 @@ func (s *survey) salvage(v *salvaged, prevTime int64) error {
 
 // walk goes through the records in m; data is where its last byte is that is not zero.
 func (v *salvaged) walk(m []byte, data int64, dataAfter func(int64) (int64, error), budget *int64) error {
-	var t frameTail
 	at, next, now := int64(recordsOffset), v.hdr.first, v.time
 	for {
-		f, body, after, err := readFrame(m, at, int64(len(m)), v.hdr.salt, &t)
+		f, body, after, err := readFrame(m, at, int64(len(m)), v.hdr.salt)
 		padding := errors.Is(err, ErrPadding)
 		if padding {
 			stop := at + int64(f.length)
@@ -92,7 +91,7 @@ func (v *salvaged) walk(m []byte, data int64, dataAfter func(int64) (int64, erro
 			}
 		}
 		if err == nil && f.kind == KindIndex {
-			err = checkIndex(m, &v.hdr, body, at, &t)
+			err = checkIndex(m, &v.hdr, body, at)
 		}
 		if err != nil {
 			if at >= data && errors.Is(err, ErrHole) {
@@ -100,7 +99,7 @@ func (v *salvaged) walk(m []byte, data int64, dataAfter func(int64) (int64, erro
 				return nil // zeros to the end
 			}
 			v.note(at, err)
-			found, lost, err := v.resync(m, at, next, now, dataAfter, budget, &t)
+			found, lost, err := v.resync(m, at, next, now, dataAfter, budget)
 			if err != nil {
 				return err
 			}
@@ -161,7 +160,7 @@ func (v *salvaged) firstWound() (at, sequence int64) {
 
 // resync finds the next record behind at that can belong there. lost is how many sequences are
 // missing before it.
-func (v *salvaged) resync(m []byte, at, next, now int64, dataAfter func(int64) (int64, error), budget *int64, t *frameTail) (found, lost int64, err error) {
+func (v *salvaged) resync(m []byte, at, next, now int64, dataAfter func(int64) (int64, error), budget *int64) (found, lost int64, err error) {
 	stop := int64(len(m))
 	for off := at + recordHeaderBytes; off+recordHeaderBytes <= stop; off += recordAlign {
 		if off%int64(len(zeroPage)) == 0 {
@@ -190,7 +189,7 @@ func (v *salvaged) resync(m []byte, at, next, now int64, dataAfter func(int64) (
 		if *budget -= length; *budget < 0 {
 			return 0, 0, nil // made for the purpose: give up the rest
 		}
-		if _, _, _, err := readFrame(m, off, stop, v.hdr.salt, t); err == nil || errors.Is(err, ErrPadding) {
+		if _, _, _, err := readFrame(m, off, stop, v.hdr.salt); err == nil || errors.Is(err, ErrPadding) {
 			return off, lost, nil
 		}
 	}

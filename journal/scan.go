@@ -32,7 +32,6 @@ type loader func(off int64) (end int64, err error)
 // scanLoaded is scanSegment of memory that load fills, at the pace of p, both of which may be nil.
 // What they fail with becomes the cause.
 func scanLoaded(m []byte, h *header, stop int64, prevTime int64, load loader, p *pace) (s scan) {
-	var t frameTail
 	s = scan{end: recordsOffset, at: recordsOffset, last: h.first - 1, atSeq: h.first, time: prevTime}
 	stop = min(stop, int64(len(m)))
 	batch := int64(0) // records of the unfinished batch
@@ -49,7 +48,7 @@ func scanLoaded(m []byte, h *header, stop int64, prevTime int64, load loader, p 
 		var body []byte
 		var next int64
 		if err == nil {
-			f, body, next, err = readFrame(m, s.at, stop, h.salt, &t)
+			f, body, next, err = readFrame(m, s.at, stop, h.salt)
 		}
 		if err == nil {
 			err = follows(&f, s.atSeq, now)
@@ -62,7 +61,7 @@ func scanLoaded(m []byte, h *header, stop int64, prevTime int64, load loader, p 
 			}
 		}
 		if err == nil && f.kind == KindIndex {
-			if err = checkLoadedIndex(m, h, body, s.at, &t, load); load != nil {
+			if err = checkLoadedIndex(m, h, body, s.at, load); load != nil {
 				loaded = 0
 			}
 		}
@@ -136,7 +135,6 @@ func follows(f *frame, next, prevTime int64) error {
 //
 // dataAfter lets it pass over the holes of a sparse file without making pages for them.
 func lookAhead(m []byte, h *header, from, stop int64, want int64, dataAfter func(int64) (int64, error), budget *int64) (found int64, err error) {
-	var t frameTail
 	stop = min(stop, int64(len(m)))
 	from = max(from, recordsOffset)
 	for off := from; off+recordHeaderBytes <= stop; off += recordAlign {
@@ -161,7 +159,7 @@ func lookAhead(m []byte, h *header, from, stop int64, want int64, dataAfter func
 		if *budget -= length; *budget < 0 {
 			return 0, ErrLookAhead
 		}
-		if _, _, _, err := readFrame(m, off, stop, h.salt, &t); err == nil {
+		if _, _, _, err := readFrame(m, off, stop, h.salt); err == nil {
 			return off, nil
 		}
 	}

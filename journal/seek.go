@@ -195,7 +195,7 @@ func (r *Reader) firstTime(id segmentID) (t int64, ok bool) {
 		if _, err := seg.load(recordsOffset); err != nil {
 			return err
 		}
-		f, _, _, err := readFrame(seg.mem, recordsOffset, end, seg.hdr.salt, &r.tail)
+		f, _, _, err := readFrame(seg.mem, recordsOffset, end, seg.hdr.salt)
 		t = f.time
 		return err
 	})

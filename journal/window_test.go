@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -67,5 +70,75 @@ func TestReader_WindowEdges(t *testing.T) {
 		require.NoError(t, whole.Close())
 		require.NoError(t, step.Close())
 		require.NoError(t, j.Close())
+	}
+}
+
+// One byte of some records of one length changes, each in turn: a reader delivers what is before it
+// and names the place, wherever in a group of records that are verified together it lies.
+func TestReader_EveryByteOfAWindow(t *testing.T) {
+	for _, size := range []int{0, 5, 24, 129} {
+		dir := t.TempDir()
+		j, err := Open(dir, Options{Durability: None(), SegmentBytes: MinSegmentBytes})
+		require.NoError(t, err)
+		const n = 80
+		for i := range n {
+			kind := KindEvent
+			if i == 40 || i == 41 {
+				kind = KindVoid // of the same length, where the body is empty
+			}
+			e := Entry{Kind: kind, Time: 1}
+			if kind == KindEvent {
+				e.Body = make([]byte, size)
+			}
+			_, err := j.Stage(e)
+			require.NoError(t, err)
+		}
+		require.NoError(t, j.Commit())
+		require.NoError(t, j.Close())
+		segs, _, _, err := listSegments(osStorage{}, dir)
+		require.NoError(t, err)
+		name := filepath.Join(dir, segs[0].name)
+		whole, err := os.ReadFile(name)
+		require.NoError(t, err)
+		var offsets []int64
+		read := func() (count int, err error) {
+			r, err := OpenReader(dir, 0, ReaderOptions{})
+			require.NoError(t, err)
+			defer r.Close()
+			offsets = offsets[:0]
+			return r.Read(func(rec Record) error {
+				want := KindEvent
+				if len(offsets) == 40 || len(offsets) == 41 {
+					want = KindVoid
+				}
+				if rec.Sequence != int64(len(offsets)+1) || rec.Kind != want {
+					return fmt.Errorf("record %d, a %v", rec.Sequence, rec.Kind)
+				}
+				offsets = append(offsets, rec.Offset)
+				return nil
+			})
+		}
+		got, err := read()
+		require.NoError(t, err)
+		require.Equal(t, n, got)
+		places := append(slices.Clone(offsets), offsets[n-1]+recordBytes(size))
+		f, err := os.OpenFile(name, os.O_RDWR, 0)
+		require.NoError(t, err)
+		defer f.Close()
+		for at := places[37]; at < places[43]; at++ {
+			_, err := f.WriteAt([]byte{whole[at] ^ 0x10}, at)
+			require.NoError(t, err)
+			i, found := slices.BinarySearch(places, at)
+			if !found {
+				i--
+			}
+			got, err := read()
+			var bad *CorruptionError
+			require.ErrorAs(t, err, &bad, "size %d, offset %d", size, at)
+			require.Equal(t, i, got, "size %d, offset %d", size, at)
+			require.Equal(t, places[i], bad.Offset, "size %d, offset %d", size, at)
+			_, err = f.WriteAt(whole[at:at+1], at)
+			require.NoError(t, err)
+		}
 	}
 }

@@ -18,3 +18,21 @@ func generic(body uint32, w *Words) uint32 {
 	}
 	return crc32.Update(body, castagnoli, b[:])
 }
+
+const headerBytes = 32
+
+// recordOf is Record in terms of Frame.
+func recordOf(rec []byte, salt, offset uint64) uint32 {
+	le := binary.LittleEndian
+	w := Words{salt, offset, uint64(len(rec)), le.Uint64(rec[8:]), le.Uint64(rec[16:]), le.Uint64(rec[24:])}
+	return Frame(rec[headerBytes:], &w)
+}
+
+// eachOf3 is Records3, one after the other.
+func eachOf3(recs []byte, length, stride int, salt, offset uint64) (a, b, c uint32) {
+	step := uint64(stride)
+	a = Record(recs[:length], salt, offset)
+	b = Record(recs[stride:stride+length], salt, offset+step)
+	c = Record(recs[2*stride:2*stride+length], salt, offset+2*step)
+	return a, b, c
+}
