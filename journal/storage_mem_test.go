@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -63,16 +64,23 @@ func newMemNode(size int64) *memNode {
 	return &memNode{words: make([]uint64, (size+pageBytes-1)/pageBytes*pageBytes/8), size: size}
 }
 
-// clone is the same files after the death of the process.
+// clone is the same files after the death of the process, whose goroutines may still be at work: it loads
+// word by word, as a mapping of theirs is stored to.
 func (s *memStorage) clone() *memStorage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	c := newMemStorage()
 	c.id = s.id
 	for d := range s.dirs {
 		c.dirs[d] = true
 	}
 	for name, n := range s.nodes {
+		n.mu.RLock()
 		m := newMemNode(n.size)
-		copy(m.bytes(), n.bytes())
+		for i := range n.words {
+			m.words[i] = atomic.LoadUint64(&n.words[i])
+		}
+		n.mu.RUnlock()
 		c.nodes[name] = m
 	}
 	return c
