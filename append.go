@@ -56,7 +56,7 @@ func (e *Engine) Append(ctx context.Context, stream string, expected int64, mess
 // room, but not once the events have their numbers.
 //
 // With ids in Meta.ID it may be repeated: what was appended before is not appended again, whatever version is expected.
-// Errors: *VersionError; *event.FieldError for a stream without a name, a Meta.Key of another stream, a Meta.StreamVersion, and a
+// Errors: *VersionError; *TrimmedError for a repeat of what the log has given up since; *event.FieldError for a stream without a name, a Meta.Key of another stream, a Meta.StreamVersion, and a
 // command, which is no event of a stream; ErrWouldDeadlock in every handler; those of PublishBatch.
 func (p *Producer) Append(ctx context.Context, stream string, expected int64, messages ...Message) (Appended, error) {
 	var none Appended
@@ -197,6 +197,9 @@ func (e *Engine) appendedBefore(ctx context.Context, stream string, first int64,
 		a.Version = v.StreamVersion()
 		return nil
 	})
+	if errors.Is(err, journal.ErrOutOfRange) {
+		err = &TrimmedError{Sequence: first, First: e.journal.FirstSequence()}
+	}
 	if err != nil {
 		return Appended{}, err
 	}

@@ -32,7 +32,7 @@ type Reply[R any] struct {
 // A handler that emits neither an R nor a rejection leaves the caller waiting until ctx ends. The
 // command may then still be handled: only the answer was given up.
 //
-// Errors: *RejectedError; *FailedError if the handler fails and does not halt the engine; those of Publish, ErrWouldDeadlock in every handler included; the error of ctx;
+// Errors: *RejectedError; *TrimmedError if the command is a repeat whose answer was given up; *FailedError if the handler fails and does not halt the engine; those of Publish, ErrWouldDeadlock in every handler included; the error of ctx;
 // ErrHalted and ErrClosed if the engine stopped before the answer; ErrCalling if another Call waits for the
 // same id; event.ErrUnregistered if R is not registered; *event.DecodeError.
 func Call[R, C any](ctx context.Context, p *Producer, cmd C, m Meta) (Reply[R], error) {
@@ -113,7 +113,7 @@ func (e *Engine) findAnswer(ctx context.Context, command int64, id event.ID, typ
 	if end <= command {
 		return none, false, nil
 	}
-	r, err := e.journal.NewReader(command+1, journal.ReaderOptions{Types: types, Until: end})
+	r, first, err := e.readerFrom(command+1, journal.ReaderOptions{Types: types, Until: end})
 	if err != nil {
 		return none, false, err
 	}
@@ -145,7 +145,23 @@ func (e *Engine) findAnswer(ctx context.Context, command int64, id event.ID, typ
 	if err != nil && !errors.Is(err, errAnswered) {
 		return none, false, err
 	}
+	if a.Sequence == 0 && first > command+1 {
+		return none, false, &TrimmedError{Sequence: command, First: first}
+	}
 	return a, a.Sequence != 0, nil
+}
+
+// readerFrom returns a reader from seq on, or from where the log begins now.
+func (e *Engine) readerFrom(seq int64, o journal.ReaderOptions) (r *journal.Reader, first int64, err error) {
+	for {
+		first = max(seq, e.journal.FirstSequence())
+		if r, err = e.journal.NewReader(first, o); !errors.Is(err, journal.ErrOutOfRange) {
+			return r, first, err
+		}
+		if e.journal.FirstSequence() <= first {
+			return r, first, err
+		}
+	}
 }
 
 // errAnswered ends the search.

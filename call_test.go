@@ -9,6 +9,7 @@ import (
 	"github.com/headrace/headrace"
 	"github.com/headrace/headrace/event"
 	"github.com/headrace/headrace/handlers"
+	"github.com/headrace/headrace/journal"
 )
 
 func TestCall_AnswerIsWritten(t *testing.T) {
@@ -167,4 +168,48 @@ func TestOpen_CommandWithTwoHandlers(t *testing.T) {
 	top := topology()
 	top.AnsweredByMany("bank.deposit")
 	closeEngine(t, open(t, t.TempDir(), app{topology: top}, small()))
+}
+
+// A command whose answer was given up with the beginning of the log is known, not done again, and said to be so.
+func TestCall_AgainWhenTheAnswerWasTrimmed(t *testing.T) {
+	dir := t.TempDir()
+	o := small()
+	ids := []event.ID{event.NewID(), event.NewID()}
+	e, s := openCounted(t, dir, o)
+	p := producer(t, e, "web")
+	reply, err := headrace.Call[deposited](limit(t), p, deposit{1, 7}, headrace.Meta{ID: ids[0]})
+	require.NoError(t, err)
+	append := func() (headrace.Appended, error) {
+		return p.Append(limit(t), "notes", headrace.ExpectAny, headrace.Message{Value: note{"x"}, Meta: headrace.Meta{ID: ids[1]}})
+	}
+	_, err = append()
+	require.NoError(t, err)
+	for range 2 {
+		for i := range int64(700) {
+			publish(t, p, deposit{2, i})
+		}
+		take(t, e)
+	}
+	_, err = e.Trim(headrace.Retention{MaxBytes: 1})
+	require.NoError(t, err)
+	events := 0
+	s.View(func(s *till, _ int64) { events = s.Events })
+	for range 2 {
+		var gone *headrace.TrimmedError
+		_, err = headrace.Call[deposited](limit(t), p, deposit{1, 7}, headrace.Meta{ID: ids[0]})
+		require.ErrorAs(t, err, &gone)
+		require.Equal(t, reply.Command, gone.Sequence)
+		first, ferr := firstOf(dir)
+		require.NoError(t, ferr)
+		require.Equal(t, first, gone.First)
+		require.ErrorIs(t, err, journal.ErrOutOfRange)
+		_, err = append()
+		require.ErrorAs(t, err, &gone)
+		require.Greater(t, gone.Sequence, reply.Command)
+		s.View(func(s *till, _ int64) { require.Equal(t, events, s.Events) })
+		closeEngine(t, e)
+		e, s = openCounted(t, dir, o)
+		p = producer(t, e, "web")
+	}
+	closeEngine(t, e)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/headrace/headrace/handlers"
+	"github.com/headrace/headrace/journal"
 	"github.com/headrace/headrace/ring"
 )
 
@@ -108,3 +109,20 @@ type FailedError struct {
 func (e *FailedError) Error() string {
 	return fmt.Sprintf("headrace: command %d failed (%s: %s), outcome %s", e.Command, e.Outcome.Reason, e.Outcome.Message, e.Outcome.Outcome)
 }
+
+// TrimmedError is the end of a Call or an Append with an id that was used before, where the log does not have the answer
+// any more: Retention has given it up. It was done once, and is not done again. A command that the log has given up was
+// handled: one that is parked, or that an effect has not answered, keeps the log. What it came to is in the state that it
+// changed, a read model say. It wraps journal.ErrOutOfRange.
+//
+// How long an answer can be asked for is how far the log reaches back; how long an id is known, Options.DedupWindow.
+type TrimmedError struct {
+	Sequence int64 // of the command, or the first event appended, the first time
+	First    int64 // with which the log begins now
+}
+
+func (e *TrimmedError) Error() string {
+	return fmt.Sprintf("headrace: it was done before, as event %d; what came of it is not in the log any more, which begins with event %d", e.Sequence, e.First)
+}
+
+func (e *TrimmedError) Unwrap() error { return journal.ErrOutOfRange }

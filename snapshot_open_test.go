@@ -486,8 +486,8 @@ func TestSnapshots_ByThemselves_AndKept(t *testing.T) {
 	for e.Stats().Snapshots.Taken < 5 {
 		publish(t, p, deposit{1, 1})
 	}
-	require.Len(t, snapshotsIn(t, dir), 3)
 	closeEngine(t, e)
+	require.Len(t, snapshotsIn(t, dir), 3)
 	last := snapshotsIn(t, dir)[0]
 	require.Equal(t, e.Written(), last)
 
