@@ -186,6 +186,7 @@ func (e *Engine) start() error {
 	if !e.inMemory() {
 		go e.watch()
 	}
+	e.ticker = newProducer(e, systemProducer) // before anybody who publishes with it
 	if e.options.Snapshots.automatic() {
 		go e.snapshots.run()
 	} else {
@@ -194,7 +195,7 @@ func (e *Engine) start() error {
 	if e.options.logs {
 		go e.watchLanes()
 	}
-	if e.ticker = newProducer(e, systemProducer); e.timers != nil {
+	if e.timers != nil {
 		go e.runClock()
 	} else {
 		close(e.ticked)

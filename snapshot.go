@@ -41,6 +41,7 @@ func (o SnapshotOptions) automatic() bool {
 // SnapshotInfo describes a snapshot.
 type SnapshotInfo struct {
 	Sequence int64     // it holds what the log up to here leads to
+	Complete int64     // handlers' answers to events up to Sequence stand up to here, and were durable before it had its name
 	Time     time.Time // of the event Sequence
 	Created  time.Time
 	Path     string
@@ -117,7 +118,7 @@ func Snapshots(dir string) (good []SnapshotInfo, damaged []error, err error) {
 
 func infoOf(f *snapshot.File, path string, bytes int64) SnapshotInfo {
 	info := SnapshotInfo{
-		Sequence: f.Sequence, Time: time.Unix(0, f.Time).UTC(), Created: time.Unix(0, f.Created).UTC(),
+		Sequence: f.Sequence, Complete: f.Complete, Time: time.Unix(0, f.Time).UTC(), Created: time.Unix(0, f.Created).UTC(),
 		Path: path, Bytes: bytes, SHA256: f.Digest,
 	}
 	for i := range f.Sections {

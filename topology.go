@@ -88,6 +88,12 @@ func NewTopology(registry *event.Registry) *Topology {
 // the journal, and may Emit. Register with handlers.On.
 func (t *Topology) Logic() *handlers.Lane { return t.logic }
 
+// PlaceLogic places the logic lane. Without it the lane has the default options.
+func (t *Topology) PlaceLogic(o LaneOptions) {
+	t.checkPlace(t.logic.Name(), o)
+	t.lanes[0].options = o
+}
+
 // Lane adds another lane for handlers that react, beside the logic lane. What handlers on
 // different lanes emit interleaves differently at each run; the log keeps how it was.
 func (t *Topology) Lane(name string, o LaneOptions) *handlers.Lane {
@@ -139,13 +145,17 @@ func (t *Topology) add(p placed) {
 			t.faults = append(t.faults, fmt.Errorf("%w: two lanes are named %q", ErrTopology, name))
 		}
 	}
-	if p.options.Behind < Written || p.options.Behind > Published {
-		t.faults = append(t.faults, fmt.Errorf("%w: lane %q stands behind %v", ErrTopology, name, p.options.Behind))
-	}
-	if p.options.MaxBatch < 0 {
-		t.faults = append(t.faults, fmt.Errorf("%w: lane %q: MaxBatch %d is negative", ErrTopology, name, p.options.MaxBatch))
-	}
+	t.checkPlace(name, p.options)
 	t.lanes = append(t.lanes, p)
+}
+
+func (t *Topology) checkPlace(name string, o LaneOptions) {
+	if o.Behind < Written || o.Behind > Published {
+		t.faults = append(t.faults, fmt.Errorf("%w: lane %q stands behind %v", ErrTopology, name, o.Behind))
+	}
+	if o.MaxBatch < 0 {
+		t.faults = append(t.faults, fmt.Errorf("%w: lane %q: MaxBatch %d is negative", ErrTopology, name, o.MaxBatch))
+	}
 }
 
 // use takes the topology for one engine or replay, and reports its faults. slots is the size of the

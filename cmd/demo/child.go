@@ -91,16 +91,22 @@ func childCommand(ctx context.Context, args []string, s streams) error {
 // addGateAcks gives a topology a read model behind durable (which in mode none is written) that
 // acknowledges the bytes of every event.
 func addGateAcks(a *app, out *ackWriter, above int64) {
-	p := handlers.NewProjection("acknowledgements", out)
-	line := func(w *ackWriter, c *handlers.Context) error {
-		if c.Sequence() <= above {
-			return nil
-		}
-		return w.write(ack{c.Sequence(), c.Event().ID(), checksum(c.Event().Body()), true})
-	}
-	onCommands(p, func(w *ackWriter, c *handlers.Context, _ shop.Command) error { return line(w, c) })
-	onAnswers(p, func(w *ackWriter, c *handlers.Context, _ shop.Event) error { return line(w, c) })
+	p := handlers.NewProjection("acknowledgements", new(acked))
+	onCommands(p, func(n *acked, c *handlers.Context, _ shop.Command) error { return n.line(out, c, above) })
+	onAnswers(p, func(n *acked, c *handlers.Context, _ shop.Event) error { return n.line(out, c, above) })
 	a.topology.Project(p, headrace.LaneOptions{Behind: headrace.Durable})
+}
+
+// acked is what a read model that acknowledges keeps: what it has written does not come back after a crash.
+type acked struct{ Events int64 }
+
+// line acknowledges an event above a sequence. A child that begins with a snapshot acknowledges what comes behind it.
+func (n *acked) line(w *ackWriter, c *handlers.Context, above int64) error {
+	n.Events++
+	if c.Sequence() <= above {
+		return nil
+	}
+	return w.write(ack{c.Sequence(), c.Event().ID(), checksum(c.Event().Body()), true})
 }
 
 // acknowledge takes orders and acknowledges each once the mode's promise for it holds.

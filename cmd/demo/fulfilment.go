@@ -33,7 +33,7 @@ func (m *sagaMode) Set(s string) error {
 // shopOptions are what a shop that fulfils its orders is made of.
 type shopOptions struct {
 	saga     sagaMode
-	v1       bool   // writes the first version of the event that opens an order
+	v1       bool   // the first version: another event opens an order, and nobody asks for reviews
 	gateway  string // address; "" where nothing is called
 	mail     string
 	poison   uint32 // one order in so many cannot be charged until the code is fixed; 0 = none
@@ -53,6 +53,7 @@ const (
 	openerID    = "shop.opener"
 	warehouseID = "shop.warehouse"
 	flowID      = "shop.flow"
+	reviewsID   = "shop.reviews" // from the second version on
 	sagaName    = "shop-order"
 	chargeID    = "shop.charge"
 	refundID    = "shop.refund"
@@ -84,6 +85,11 @@ func newShop(o shopOptions) *app {
 	} else {
 		choreograph(lane, on)
 	}
+	if !o.v1 {
+		handlers.Decide(lane, reviewsID, func(c *handlers.Context, e fulfil.OrderCompleted) error {
+			return handlers.Emit(c, fulfil.ReviewAsked(e))
+		})
+	}
 	onFulfilment(a.shop.state, o.v1, func(s *fulfil.State, _ *handlers.Context, e fulfil.Event) error {
 		switch e.(type) {
 		case fulfil.OrderCompleted, fulfil.OrderCancelled:
@@ -95,6 +101,7 @@ func newShop(o shopOptions) *app {
 		return s.Apply(e)
 	})
 	place := headrace.LaneOptions{MaxBatch: o.maxBatch}
+	a.topology.PlaceLogic(place)
 	a.topology.Project(a.shop.state, place)
 	place.Behind = headrace.Durable
 	for _, x := range a.shop.effects {
@@ -229,6 +236,7 @@ func onFulfilment[S any](p *handlers.Projection[S], v1 bool, fn func(*S, *handle
 		handlers.Apply(p, func(s *S, c *handlers.Context, e fulfil.OrderOpenedV1) error { return fn(s, c, e.Lift()) })
 	} else {
 		apply[S, fulfil.OrderOpened](p, fn)
+		apply[S, fulfil.ReviewAsked](p, fn)
 	}
 	apply[S, fulfil.ReserveStock](p, fn)
 	apply[S, fulfil.StockReserved](p, fn)

@@ -65,30 +65,6 @@ func (in *inspector) checkStock(c *handlers.Context, e fulfil.Event) error {
 	return nil
 }
 
-// checkVersion holds the opening of an order to errVersions.
-func (in *inspector) checkVersion(c *handlers.Context, l *course, e fulfil.Event) error {
-	o, ok := e.(fulfil.OrderOpened)
-	if !ok {
-		return nil
-	}
-	old := c.Event().Version() == 1
-	if old {
-		in.found.Old++
-	}
-	placed := in.placed[o.Order]
-	if placed == nil {
-		return broken(errVersions, c, o.Order, "it is opened again, or was not placed")
-	}
-	delete(in.placed, o.Order)
-	want := fulfil.Open(placed).Lift()
-	if o.AmountMilli != placed.AmountMilli() || o.Customer != want.Customer || o.Day != want.Day || !slices.Equal(o.Items, want.Items) {
-		return broken(errVersions, c, o.Order, "written in version %d it is %+v, placed was %+v", c.Event().Version(), o, want)
-	}
-	l.opened, l.amount = c.Sequence(), o.AmountMilli
-	in.found.Orders++
-	return nil
-}
-
 // once notes a step that happens once, and not before another one.
 func once(c *handlers.Context, invariant error, l *course, step *int64, before int64, what, needs string) error {
 	switch {
@@ -189,7 +165,7 @@ func (in *inspector) checkCompensation(c *handlers.Context, l *course, e fulfil.
 	return nil
 }
 
-// checkEnds holds a log at rest to the end of errPayments: each order has ended.
+// checkEnds holds a log at rest to the end of errPayments: each order has ended; and of errVersions.
 func (in *inspector) checkEnds(parked []handlers.Parked) error {
 	if !in.proof.atRest {
 		return nil
@@ -202,6 +178,11 @@ func (in *inspector) checkEnds(parked []handlers.Parked) error {
 	for key, l := range in.orders {
 		if l.ended == 0 && !held[key] {
 			errs = append(errs, fmt.Errorf("%w: order %s, opened by event %d, has not ended", errPayments, key, l.opened))
+		}
+	}
+	for key, l := range in.orders {
+		if l.completed && l.ended > in.proof.upgraded && l.reviewed == 0 {
+			errs = append(errs, fmt.Errorf("%w: order %s, completed by event %d, and nobody was asked for a review", errVersions, key, l.ended))
 		}
 	}
 	for key, o := range in.placed {

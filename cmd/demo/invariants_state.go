@@ -8,11 +8,14 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/headrace/headrace"
+	"github.com/headrace/headrace/event"
 	"github.com/headrace/headrace/handlers"
+	"github.com/headrace/headrace/journal"
 )
 
 // sample is a live state as a child saw it: of the fulfilment when it contained the events up to seq, of the same read model
@@ -101,7 +104,7 @@ func (in *inspector) checkSamples() error {
 			continue
 		}
 		a := newShop(shopOptions{saga: in.proof.how.Saga})
-		if _, err := headrace.Replay(in.proof.dir, a.topology, headrace.ReplayOptions{Until: all[i].seq}); err != nil {
+		if _, err := headrace.Replay(in.proof.dir, a.topology, headrace.ReplayOptions{Until: all[i].seq, FromStart: true}); err != nil {
 			return fmt.Errorf("%w: sequence %d: %w", errAsOf, all[i].seq, err)
 		}
 		if got := a.shop.figures().StateHash; got != all[i].hash {
@@ -122,8 +125,10 @@ func laneHash(l *handlers.Lane) (hash string, seq int64, err error) {
 	return fmt.Sprintf("%08x", checksum([]byte(b.String()))), seq, err
 }
 
-// checkState holds the log to errState. a was replayed, to a state with this hash.
-func (p *proof) checkState(hash string, a *app) error {
+// checkState holds the log to errState: the lanes of the last child at rest, what each snapshot holds, a replay of the
+// whole log, and one of what stands behind each snapshot, all lead to one state, on any number of processors. Children
+// take snapshots live, each with its size of batches and number of processors. a was replayed.
+func (p *proof) checkState(found *proven, a *app) error {
 	lane, at, err := laneHash(a.topology.Logic())
 	if err != nil {
 		return err
@@ -135,19 +140,89 @@ func (p *proof) checkState(hash string, a *app) error {
 	}
 	before := runtime.GOMAXPROCS(0)
 	defer runtime.GOMAXPROCS(before)
-	for _, n := range []int{1, 4} {
+	var want []handlers.StateHash
+	for _, n := range p.processors {
 		runtime.GOMAXPROCS(n)
-		again := newShop(shopOptions{saga: p.how.Saga})
-		if _, err := headrace.Replay(p.dir, again.topology, headrace.ReplayOptions{}); err != nil {
+		var first *app // that is replayed from zero
+		report, err := headrace.VerifySnapshots(p.dir, func() *headrace.Topology {
+			again := newShop(shopOptions{saga: p.how.Saga})
+			if first == nil {
+				first = again
+			}
+			return again.topology
+		}, headrace.VerifyOptions{})
+		if err != nil {
 			return fmt.Errorf("%w: on %d processors: %w", errState, n, err)
 		}
-		got, _, err := laneHash(again.topology.Logic())
+		if report.Base != 0 {
+			return fmt.Errorf("%w: the log's beginning is gone, it was replayed from snapshot %d", errState, report.Base)
+		}
+		got, _, err := laneHash(first.topology.Logic())
 		if err != nil {
 			return err
 		}
-		if now := again.shop.figures().StateHash; now != hash || got != lane {
-			return fmt.Errorf("%w: on %d processors it is %s and %s, else %s and %s", errState, n, now, got, hash, lane)
+		if now := first.shop.figures().StateHash; now != found.Hash || got != lane {
+			return fmt.Errorf("%w: on %d processors it is %s and %s, else %s and %s", errState, n, now, got, found.Hash, lane)
+		}
+		if want == nil {
+			want = report.Hashes
+		}
+		if !slices.Equal(want, report.Hashes) {
+			return fmt.Errorf("%w: on %d processors the lanes are %v, else %v", errState, n, report.Hashes, want)
+		}
+		found.Snapshots = 0
+		for _, s := range report.Snapshots {
+			if s.Err == nil { // else it is of another version of the shop
+				found.Snapshots++
+			}
 		}
 	}
 	return nil
+}
+
+// checkSnapshots holds the snapshots to errState: what handlers have answered to the events in one is in the log that goes
+// with it, whatever a power cut may take.
+func (p *proof) checkSnapshots() error {
+	all, damaged, err := headrace.Snapshots(p.dir)
+	if err = errors.Join(append(damaged, err)...); err != nil {
+		return fmt.Errorf("%w: %w", errState, err)
+	}
+	log, err := journal.Verify(p.dir, journal.VerifyOptions{})
+	if err != nil {
+		return err
+	}
+	for _, s := range all {
+		if s.Sequence <= log.Durable && log.Durable < s.Complete {
+			return fmt.Errorf("%w: snapshot %d needs the log up to %d, and durable is %d", errState, s.Sequence, s.Complete, log.Durable)
+		}
+	}
+	anyOrder := map[uint64]bool{} // effects: a snapshot knows what they owe
+	for _, id := range []string{chargeID, refundID, mailID} {
+		anyOrder[event.HandlerID(id)] = true
+	}
+	r, err := journal.OpenReader(p.dir, 0, journal.ReaderOptions{})
+	if err != nil {
+		return err
+	}
+	_, err = r.Read(func(rec journal.Record) error {
+		if rec.Kind != journal.KindEvent {
+			return nil
+		}
+		v, err := event.Parse(rec.Body)
+		if err != nil {
+			return err
+		}
+		o, ok := v.Origin()
+		if !ok || anyOrder[o.Handler] {
+			return nil
+		}
+		for _, s := range all {
+			if o.Cause <= s.Sequence && rec.Sequence > s.Complete {
+				return fmt.Errorf("%w: snapshot %d has event %d handled, and the answer %d stands behind %d, up to which it needs the log",
+					errState, s.Sequence, o.Cause, rec.Sequence, s.Complete)
+			}
+		}
+		return nil
+	})
+	return errors.Join(err, r.Close())
 }

@@ -192,7 +192,7 @@ func outsideCommand(ctx context.Context, args []string, s streams) error {
 	mux := http.NewServeMux()
 	switch *name {
 	case gatewayParty:
-		mux.Handle("POST /charge", p.serve("charge"))
+		mux.Handle("POST "+chargePath, p.serve("charge"))
 		mux.Handle("POST /refund", p.serve("refund"))
 	case mailParty:
 		mux.Handle("POST /mail", p.serve(mailParty))

@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/headrace/headrace/cmd/demo/internal/fulfil"
 	"github.com/headrace/headrace/handlers"
+	"github.com/headrace/headrace/internal/failpoint"
 )
 
 // parties are the shop's side of the parties outside: the effects that call them.
@@ -28,8 +30,10 @@ type reply struct {
 	Declined string `json:"declined,omitempty"` // why
 }
 
-// keyHeader carries the idempotency key.
-const keyHeader = "Idempotency-Key"
+const (
+	keyHeader  = "Idempotency-Key"
+	chargePath = "/charge"
+)
 
 // errCannotCharge is a bug of the shop's: it cannot charge some orders until it is fixed.
 var errCannotCharge = errors.New("the amount cannot be written as the gateway wants it")
@@ -48,7 +52,7 @@ func newParties(o shopOptions) parties {
 		if !o.fixed && o.poison > 0 && fulfil.Chance("poison/"+e.Order, o.poison) == 0 {
 			return handlers.Permanent(errCannotCharge)
 		}
-		r, err := ask(c, client, o.gateway+"/charge", c.IdempotencyKey(), call{e.Order, e.AmountMilli})
+		r, err := ask(c, client, o.gateway+chargePath, c.IdempotencyKey(), call{e.Order, e.AmountMilli})
 		switch {
 		case err != nil:
 			return err
@@ -89,6 +93,9 @@ func ask(ctx context.Context, client *http.Client, url, key string, q call) (r r
 		return r, err
 	}
 	defer func() { err = errors.Join(err, resp.Body.Close()) }()
+	if strings.HasSuffix(url, chargePath) {
+		failpoint.Hit(failpoint.ReplyLost)
+	}
 	text, err := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
 	if err != nil {
 		return r, err

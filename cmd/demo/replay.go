@@ -30,7 +30,7 @@ func replayCommand(_ context.Context, args []string, s streams) error {
 
 // replay rebuilds a from the journal in dir, up to sequence until, 0 = the end.
 func replay(a *app, dir string, until int64) (shop.Summary, error) {
-	r, err := headrace.Replay(dir, a.topology, headrace.ReplayOptions{Until: until})
+	r, err := headrace.Replay(dir, a.topology, headrace.ReplayOptions{Until: until, FromStart: true})
 	if err != nil {
 		return shop.Summary{}, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"sync"
@@ -22,14 +23,17 @@ const shopChildName = "shop-child"
 type shopChild struct {
 	childOptions
 	shopOptions
-	late   bool // it has a read model that those before it had not
-	settle bool // fix the bug, redrive what is dead, and end when every order has
+	late       bool  // it has a read model that those before it had not
+	settle     bool  // fix the bug, redrive what is dead, and end when every order has
+	snapshots  int64 // events between two; 0 = none are taken
+	processors int   // 0 = all
 }
 
 func (o shopChild) args() []string {
 	args := slices.Concat([]string{shopChildName}, o.childOptions.args()[1:], []string{
 		"--saga", string(o.saga), "--gateway", o.gateway, "--mail", o.mail,
 		"--poison", strconv.FormatUint(uint64(o.poison), 10), "--max-batch", strconv.Itoa(o.maxBatch),
+		"--snapshots", strconv.FormatInt(o.snapshots, 10), "--processors", strconv.Itoa(o.processors),
 	})
 	for name, set := range map[string]bool{"--v1": o.v1, "--late": o.late, "--settle": o.settle} {
 		if set {
@@ -48,6 +52,8 @@ func parseShopChild(args []string) (o shopChild, err error) {
 	f.StringVar(&o.mail, "mail", "", "")
 	poison := f.Uint("poison", 0, "")
 	f.IntVar(&o.maxBatch, "max-batch", 0, "")
+	f.Int64Var(&o.snapshots, "snapshots", 0, "")
+	f.IntVar(&o.processors, "processors", 0, "")
 	f.BoolVar(&o.v1, "v1", false, "")
 	f.BoolVar(&o.late, "late", false, "")
 	f.BoolVar(&o.settle, "settle", false, "")
@@ -64,6 +70,7 @@ func shopChildCommand(ctx context.Context, args []string, s streams) error {
 		return err
 	}
 	deaf()
+	runtime.GOMAXPROCS(o.processors)
 	go func() {
 		_, _ = io.Copy(io.Discard, s.in)
 		os.Exit(exitFailed)
@@ -79,7 +86,9 @@ func shopChildCommand(ctx context.Context, args []string, s streams) error {
 		a.topology.Project(late, headrace.LaneOptions{MaxBatch: o.maxBatch})
 		seen = append(seen, late)
 	}
-	eng, err := headrace.Open(o.dir, a.topology, engineOptions(o.durability, o.segmentBytes))
+	options := engineOptions(o.durability, o.segmentBytes)
+	options.Snapshots = headrace.SnapshotOptions{EveryEvents: o.snapshots, AtClose: o.snapshots > 0}
+	eng, err := headrace.Open(o.dir, a.topology, options)
 	if err != nil {
 		return err
 	}
@@ -110,13 +119,8 @@ func shopChildCommand(ctx context.Context, args []string, s streams) error {
 
 // addShopAcks has the events of the fulfilment acknowledged, as addGateAcks has those of the orders.
 func addShopAcks(a *app, out *ackWriter, o shopChild) {
-	p := handlers.NewProjection("fulfilment-acknowledgements", out)
-	onFulfilment(p, o.v1, func(w *ackWriter, c *handlers.Context, _ fulfil.Event) error {
-		if c.Sequence() <= o.ackedSeq {
-			return nil
-		}
-		return w.write(ack{c.Sequence(), c.Event().ID(), checksum(c.Event().Body()), true})
-	})
+	p := handlers.NewProjection("fulfilment-acknowledgements", new(acked))
+	onFulfilment(p, o.v1, func(n *acked, c *handlers.Context, _ fulfil.Event) error { return n.line(out, c, o.ackedSeq) })
 	a.topology.Project(p, headrace.LaneOptions{Behind: headrace.Durable})
 }
 

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/headrace/headrace/cmd/demo/internal/screen"
@@ -21,7 +23,7 @@ const (
 	shopTorturePoison = 40 // one order in so many
 	shopLastOrders    = 20 // taken in peace, at the end
 	proveEvery        = 25 // cycles
-	shopSegmentBytes  = 256 << 10
+	shopSegmentBytes  = 128 << 10
 )
 
 // shopCampaign is a torture of a shop that fulfils its orders.
@@ -30,16 +32,25 @@ type shopCampaign struct {
 	how     shopSetup
 	parties *outsideParties
 	samples []sample
-	file    *os.File       // of samples
-	byPlace map[string]int // kills
+	file    *os.File // of samples
+	deck    []string // places and moments to kill at that come next
+	byPlace map[string]*struck
 	proofs  int
+
+	snapshots int // held against the log, in all proofs
 }
+
+// struck is how often a child was to die at a place, and did.
+type struck struct{ planned, hit int64 }
+
+// aMoment is the place of a kill that comes at some time, wherever the child is.
+const aMoment = "a moment"
 
 // tortureShop kills such a shop again and again, and holds what it leaves to the ten invariants.
 func tortureShop(ctx context.Context, o tortureOptions, acks *promises, s streams) (err error) {
 	c := &shopCampaign{
 		campaign: campaign{o: o, acks: acks, rng: rand.New(rand.NewPCG(o.seed, 0)), opens: 30 * time.Millisecond},
-		how:      shopSetup{o.saga, defaultSeed}, byPlace: map[string]int{},
+		how:      shopSetup{o.saga, defaultSeed}, byPlace: map[string]*struck{},
 	}
 	if err := setup(o.dir, c.how); err != nil {
 		return err
@@ -79,6 +90,11 @@ func (c *shopCampaign) cycles(ctx context.Context, s streams) error {
 		plan := c.shopPlan()
 		child := c.child(0)
 		child.v1, child.late = v1 && !half, half
+		if !child.v1 {
+			if err := noteUpgrade(c.o.dir); err != nil {
+				return err
+			}
+		}
 		l, err := liveAndDie(ctx, c.process(child), plan, c.acks, nil)
 		if err != nil {
 			return fmt.Errorf("cycle %d, %+v: %w", i, plan, err)
@@ -86,13 +102,16 @@ func (c *shopCampaign) cycles(ctx context.Context, s streams) error {
 		if l.killed {
 			c.kills++
 		}
+		if at := c.byPlace[plan.place()]; l.struck || plan.failpoint == "" && l.killed {
+			at.hit++
+		}
 		if l.opened == 0 {
 			c.early++
 		} else {
 			c.opens = (3*c.opens + l.opened) / 4
 		}
 		err = c.acks.check(c.o.dir)
-		if err == nil && (i%proveEvery == 0 || c.o.cycles <= 10) {
+		if err == nil && (i%proveEvery == 0 || c.o.cycles <= 2*proveEvery) {
 			_, err = c.prove(false)
 			if errors.Is(err, journal.ErrNotFound) {
 				err = nil // it died before it had made one: check has seen that it acknowledged nothing
@@ -124,23 +143,56 @@ func (c *shopCampaign) shopPlan() killPlan {
 	if plan.afterOpen > 0 {
 		plan.afterOpen *= 30
 	}
-	if failpoint.Enabled && c.rng.IntN(3) > 0 {
-		places := failpoint.Places()
-		place := places[c.rng.IntN(len(places))]
-		most := map[failpoint.Place]int64{failpoint.RollOver: 1, failpoint.BeforeCheckpoint: 8, failpoint.BeforeAnswer: 60, failpoint.AfterClaim: 40}[place]
-		if most == 0 {
-			most = 400
+	if place := c.draw(); place != aMoment {
+		most := int64(400) // times to come there
+		switch failpoint.Place(place) {
+		case failpoint.RollOver:
+			most = 2
+		case failpoint.BeforeCheckpoint, failpoint.MidSnapshot:
+			most = 12
+		case failpoint.AfterClaim, failpoint.BeforeAnswer, failpoint.ReplyLost:
+			most = 50
 		}
-		plan = killPlan{failpoint: fmt.Sprintf("%s:%d", place, 1+c.rng.Int64N(most)), afterOpen: time.Second}
-		c.byPlace[string(place)]++
-	} else {
-		c.byPlace["a moment"]++
+		plan = killPlan{failpoint: fmt.Sprintf("%s:%d", place, 1+c.rng.Int64N(most)), afterOpen: 30 * time.Second}
 	}
+	if at := c.byPlace[plan.place()]; at == nil {
+		c.byPlace[plan.place()] = new(struck)
+	}
+	c.byPlace[plan.place()].planned++
 	return plan
 }
 
+// draw takes the next card of the deck: each place of the program, if this build has them, and some moments. So no place
+// waits for long for its turn.
+func (c *shopCampaign) draw() string {
+	if len(c.deck) == 0 {
+		c.deck = []string{aMoment, aMoment, aMoment}
+		if failpoint.Enabled {
+			for _, place := range failpoint.Places() {
+				c.deck = append(c.deck, string(place))
+			}
+		}
+		c.rng.Shuffle(len(c.deck), func(i, j int) { c.deck[i], c.deck[j] = c.deck[j], c.deck[i] })
+	}
+	next := c.deck[0]
+	c.deck = c.deck[1:]
+	return next
+}
+
+// place is where a child is to die.
+func (p killPlan) place() string {
+	if p.failpoint == "" {
+		return aMoment
+	}
+	place, _, _ := strings.Cut(p.failpoint, ":")
+	return place
+}
+
+// child is the next child. Each takes another size of batches, another number of processors, and snapshots at another
+// distance, and leaves states that all have to be the same.
 func (c *shopCampaign) child(orders int64) shopChild {
 	batches := []int{1, 2, 7, 64, 256, 1024}
+	snapshots := []int64{60, 200, 700}
 	return shopChild{
 		childOptions: childOptions{
 			dir: c.o.dir, orders: orders, seed: defaultSeed, ratePerSecond: shopTortureRate, durability: c.o.durability,
@@ -150,6 +202,7 @@ func (c *shopCampaign) child(orders int64) shopChild {
 			saga: c.how.Saga, gateway: c.parties.gateway, mail: c.parties.mail, poison: shopTorturePoison,
 			maxBatch: batches[c.rng.IntN(len(batches))],
 		},
+		snapshots: snapshots[c.rng.IntN(len(snapshots))], processors: 1 + c.rng.IntN(4),
 	}
 }
 
@@ -169,7 +222,13 @@ func (c *shopCampaign) process(o shopChild) childProcess {
 func (c *shopCampaign) prove(atRest bool) (proven, error) {
 	c.proofs++
 	p := proof{dir: c.o.dir, how: c.how, atRest: atRest, samples: slices.Clone(c.samples), poison: shopTorturePoison}
-	return p.prove()
+	p.processors = []int{1, 2, 3, 4}
+	if !atRest { // one after the other
+		p.processors = []int{1, 1 + c.proofs%4}
+	}
+	found, err := p.prove()
+	c.snapshots += found.Snapshots
+	return found, err
 }
 
 // peace lets a last child end in peace, with the bug fixed, and holds the log to everything.
@@ -209,13 +268,14 @@ func (c *shopCampaign) print(s streams, found proven, took time.Duration) error 
 	t.Row("cycles", screen.Count(c.o.cycles))
 	t.Row("kills", screen.Count(c.kills))
 	t.Row("while it recovered", screen.Count(c.early))
-	places := make([]string, 0, len(c.byPlace))
-	for place := range c.byPlace {
-		places = append(places, place)
+	missed := int64(0)
+	for _, place := range slices.Sorted(maps.Keys(c.byPlace)) {
+		at := c.byPlace[place]
+		t.Row("at "+place, screen.Count(at.hit))
+		missed += at.planned - at.hit
 	}
-	slices.Sort(places)
-	for _, place := range places {
-		t.Row("at "+place, screen.Count(int64(c.byPlace[place])))
+	if missed > 0 {
+		t.Row("ended before", screen.Count(missed))
 	}
 	t.Gap()
 	t.Row("acknowledged", screen.Count(int64(len(c.acks.all))))
@@ -225,6 +285,7 @@ func (c *shopCampaign) print(s streams, found proven, took time.Duration) error 
 	t.Row("charges", screen.Count(int64(found.Charges)))
 	t.Row("dead letters", screen.Count(int64(found.DeadLetters)))
 	t.Row("states seen live", screen.Count(int64(found.Samples)))
+	t.Row("snapshots held against the log", screen.Count(int64(c.snapshots)))
 	t.Row("proofs", screen.Count(int64(c.proofs)))
 	_, err := fmt.Fprintf(s.out, "%s\n  The ten invariants hold (%s, mode %s): %s, seed %d.\n  fulfilment %s\n",
 		t.String(), c.how.Saga, c.o.durability, screen.Clock(took), c.o.seed, found.Hash)

@@ -6,13 +6,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/headrace/headrace/internal/failpoint"
 	"io"
 	"os"
 	"os/exec"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/headrace/headrace/internal/failpoint"
 )
 
 // hungAfter is when a child that neither ends nor gets to the moment at which it is to be killed counts
@@ -37,6 +38,7 @@ type childProcess struct {
 type life struct {
 	pid    int
 	killed bool
+	struck bool          // it killed itself, at its failpoint
 	opened time.Duration // from its start until its engine was open; 0 = it did not get so far
 	orders int64         // acknowledged to the producer
 }
@@ -112,7 +114,8 @@ func liveAndDie(ctx context.Context, o childProcess, plan killPlan, acks *promis
 		kill()
 	}
 	waitErr := cmd.Wait()
-	l.killed = (killed.Load() || plan.failpoint != "" && cmd.ProcessState.ExitCode() < 0) && waitErr != nil
+	l.struck = plan.failpoint != "" && waitErr != nil && cmd.ProcessState.ExitCode() < 0 && !killed.Load()
+	l.killed = l.struck || killed.Load() && waitErr != nil
 	switch {
 	case readErr != nil:
 		return l, readErr

@@ -20,10 +20,14 @@ const (
 	AfterJournal     Place = "after-journal"     // a span is written, and no lane has seen it
 	RollOver         Place = "roll-over"         // the next segment has its name, the full one no seal yet
 	BeforeCheckpoint Place = "before-checkpoint" // a follower's checkpoint is written and not in its place
+	MidSnapshot      Place = "mid-snapshot"      // a snapshot is half written; or whole and without its name; or has just got it
 	BeforeAnswer     Place = "before-answer"     // a call to the outside has returned, and nobody knows what it said
+	ReplyLost        Place = "reply-lost"        // the payment gateway has charged a card, and its reply is not read yet
 )
 
 // Places returns all there are.
 func Places() []Place {
-	return []Place{AfterClaim, MidRecord, MidBatch, AfterJournal, RollOver, BeforeCheckpoint, BeforeAnswer}
+	return []Place{
+		AfterClaim, MidRecord, MidBatch, AfterJournal, RollOver, BeforeCheckpoint, MidSnapshot, BeforeAnswer, ReplyLost,
+	}
 }

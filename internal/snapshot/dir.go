@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/headrace/headrace/internal/failpoint"
 )
 
 const (
@@ -63,11 +65,13 @@ func Write(dir string, f *File, step Step) (path string, err error) {
 		err = step("rename")
 	}
 	if err == nil {
+		failpoint.Hit(failpoint.MidSnapshot)
 		err = os.Rename(temp, path)
 	}
 	if err != nil {
 		return "", errors.Join(err, dropTemp(temp))
 	}
+	failpoint.Hit(failpoint.MidSnapshot)
 	if err := step("sync-folder"); err != nil {
 		return "", err
 	}
@@ -88,6 +92,9 @@ func (f *File) writeTo(out *os.File, head []byte, step Step) error {
 		return err
 	}
 	for i := range f.Sections {
+		if i == len(f.Sections)/2 {
+			failpoint.Hit(failpoint.MidSnapshot)
+		}
 		if _, err := out.Write(f.Sections[i].Data); err != nil {
 			return err
 		}

@@ -10,6 +10,8 @@
 //	                    ▼                                ▼                                    NotificationSent
 //	             OrderCancelled ◀──────────────── StockReleased                                     ▼
 //	                                                                                         OrderCompleted
+//	                                                                                                ▼
+//	                                                                                           ReviewAsked
 //
 // # What becomes of an order depends on the order
 //

@@ -116,6 +116,11 @@ type (
 		Order  string `msgpack:"order"`
 		Reason string `msgpack:"reason"`
 	}
+	// ReviewAsked says that the customer of a completed order was asked for a review, which the first version of the
+	// shop did not do. It changes no order.
+	ReviewAsked struct {
+		Order string `msgpack:"order"`
+	}
 )
 
 // The events about an article, and about a day.
@@ -168,6 +173,7 @@ func (e SendMail) OrderKey() string          { return e.Order }
 func (e NotificationSent) OrderKey() string  { return e.Order }
 func (e OrderCompleted) OrderKey() string    { return e.Order }
 func (e OrderCancelled) OrderKey() string    { return e.Order }
+func (e ReviewAsked) OrderKey() string       { return e.Order }
 func (e LowStock) OrderKey() string          { return "" }
 func (e GoodsReceived) OrderKey() string     { return "" }
 func (e DailySales) OrderKey() string        { return "" }
@@ -175,13 +181,14 @@ func (e DailySales) OrderKey() string        { return "" }
 // OrderKey names an order: its invoice number and first row, since one invoice may come in several runs of rows.
 func OrderKey(invoice string, row int64) string { return invoice + "@" + strconv.FormatInt(row, 10) }
 
-// Register registers the types of this package with r; with v1, OrderOpened in its first version.
+// Register registers the types of this package with r; with v1, those of the first version of the shop.
 func Register(r *event.Registry, v1 bool) {
 	asks := event.TypeOptions{Kind: event.Command}
 	if v1 {
 		event.MustRegister[OrderOpenedV1](r, NameOrderOpened, 1)
 	} else {
 		event.MustRegister[OrderOpened](r, NameOrderOpened, 2)
+		event.MustRegister[ReviewAsked](r, "shop.review-asked", 1)
 		if err := r.Upcast(NameOrderOpened, 1, event.UpcastMap(liftOpened)); err != nil {
 			panic(err)
 		}
