@@ -297,6 +297,7 @@ func (e *Engine) build(h *history) error {
 			return err
 		}
 		p.lane.Releasing(c.Release)
+		p.lane.Slots(e.ring.Slot)
 		e.lanes = append(e.lanes, p.lane)
 		if p.projector != nil {
 			p.projector.Running(func(ctx context.Context, seq int64) error { return e.await(ctx, c, seq) })

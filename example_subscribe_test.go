@@ -71,3 +71,28 @@ func ExampleTopology_filters() {
 	counts.View(func(m *map[string]int, _ int64) { fmt.Println(*m) })
 	// Output: map[orders.placed:2 orders.shipped:1]
 }
+
+// A mailer that gets what there is at once, and goes on behind it when it starts again.
+func ExampleEngine_FollowBatch() {
+	eng, done := opened(headrace.NewTopology(subscriberTypes()))
+	defer done()
+	put(eng, "17", OrderPlaced{"17", 990})
+	put(eng, "18", OrderPlaced{"18", 450})
+	last := put(eng, "17", Shipped{"17"})
+	if err := eng.WaitDurable(context.Background(), last); err != nil {
+		log.Fatal(err)
+	}
+	o := headrace.FollowOptions{Name: "mailer", Filter: handlers.Filter{Types: []string{"orders.placed"}}, Until: last}
+	err := eng.FollowBatch(context.Background(), o, 100, func(_ context.Context, events []handlers.Delivery) error {
+		fmt.Print("one mail about")
+		for _, d := range events {
+			fmt.Print(" order ", d.Event.Key())
+		}
+		fmt.Println()
+		return nil
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	// Output: one mail about order 17 order 18
+}

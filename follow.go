@@ -99,6 +99,22 @@ func validName(name string) bool {
 // Two followers of one name at a time are refused with ErrFollowing, and inside a handler it is
 // ErrWouldDeadlock. Each event is delivered at least once: after a crash from the last checkpoint on.
 func (e *Engine) Follow(ctx context.Context, o FollowOptions, fn func(context.Context, handlers.Delivery) error) error {
+	if fn == nil {
+		return e.follow(ctx, o, nil)
+	}
+	return e.follow(ctx, o, func(f *follower) taker { return &single{f, fn} })
+}
+
+// taker is what becomes of the records that a follower reads.
+type taker interface {
+	// take gets one record, and the event in it if that is to be delivered.
+	take(ctx context.Context, rec journal.Record, d handlers.Delivery, wanted bool) error
+	// rest is called when nothing more can be read for now, or at all.
+	rest(ctx context.Context, over bool) error
+}
+
+// follow runs a follower until it ends. take is nil if nobody said what to do.
+func (e *Engine) follow(ctx context.Context, o FollowOptions, take func(*follower) taker) error {
 	o, err := o.withDefaults()
 	if err != nil {
 		return err
@@ -113,7 +129,7 @@ func (e *Engine) Follow(ctx context.Context, o FollowOptions, fn func(context.Co
 		return err
 	}
 	defer e.endFollow(o.Name)
-	if fn == nil {
+	if take == nil {
 		return errNilFollower
 	}
 
@@ -121,10 +137,11 @@ func (e *Engine) Follow(ctx context.Context, o FollowOptions, fn func(context.Co
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(e.followCtx, func() { cancel(ErrClosed) })()
-	f := &follower{engine: e, options: o, fn: fn}
+	f := &follower{engine: e, options: o}
 	if f.match, err = handlers.NewMatch(o.Filter, e.types); err != nil {
 		return err
 	}
+	f.taker = take(f)
 	f.shown.Store(max(o.From, 1) - 1)
 	e.nowReads(f)
 	defer e.readsNoMore(f)
@@ -185,7 +202,7 @@ func (e *Engine) endFollow(name string) {
 type follower struct {
 	engine  *Engine
 	options FollowOptions
-	fn      func(context.Context, handlers.Delivery) error
+	taker   taker
 	match   *handlers.Match
 	path    string // of the checkpoint; empty = none
 
@@ -222,11 +239,15 @@ func (f *follower) run(ctx context.Context) error {
 	defer stop()
 	defer context.AfterFunc(f.engine.ctx, stop)()
 
-	err = r.Follow(follow, func(rec journal.Record) error { return f.handle(ctx, rec) })
+	handle := func(rec journal.Record) error { return f.handle(ctx, rec) }
+	err = f.readOn(ctx, follow, r, handle)
 	if ctx.Err() == nil && f.engine.ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		if err = f.engine.haltedOrNil(); err == nil {
-			_, err = r.Read(func(rec journal.Record) error { return f.handle(ctx, rec) })
+			_, err = r.Read(handle)
 		}
+	}
+	if err == nil {
+		err = f.taker.rest(ctx, true)
 	}
 	if f.failed != nil {
 		err = f.failed
@@ -237,6 +258,32 @@ func (f *follower) run(ctx context.Context) error {
 		}
 	}
 	return err
+}
+
+// readOn reads what there is, and then what comes, until follow ends.
+func (f *follower) readOn(ctx, follow context.Context, r *journal.Reader, handle func(journal.Record) error) error {
+	for {
+		if err := follow.Err(); err != nil {
+			return err
+		}
+		if _, err := r.Read(handle); err != nil {
+			return err
+		}
+		if err := f.taker.rest(ctx, false); err != nil {
+			return err
+		}
+		more := false
+		err := r.Follow(follow, func(rec journal.Record) error {
+			more = true
+			if err := handle(rec); err != nil {
+				return err
+			}
+			return journal.ErrStop // Read takes the rest
+		})
+		if err != nil || !more {
+			return err
+		}
+	}
 }
 
 // errFollowFailed ends a reader; what Follow returns is follower.failed.
@@ -285,23 +332,55 @@ func (f *follower) handle(ctx context.Context, rec journal.Record) error {
 	if err != nil {
 		return err
 	}
-	if wanted {
-		if f.failed = f.fn(ctx, d); f.failed != nil {
-			return errFollowFailed
-		}
-	} else if f.options.Passed != nil {
-		if f.failed = f.options.Passed(handlers.CheckpointOf(rec)); f.failed != nil {
-			return errFollowFailed
-		}
-	}
-	f.at = handlers.CheckpointOf(rec)
-	f.reads.Store(rec.Sequence)
-	f.shown.Store(rec.Sequence)
-	if f.unsaved++; f.path != "" && f.unsaved >= f.options.CheckpointEvery {
+	return f.taker.take(ctx, rec, d, wanted)
+}
+
+// reached notes that all up to a record is handled, events of them since last time.
+func (f *follower) reached(at handlers.Checkpoint, events int) error {
+	f.at = at
+	f.reads.Store(at.Sequence)
+	f.shown.Store(at.Sequence)
+	if f.unsaved += events; f.path != "" && f.unsaved >= f.options.CheckpointEvery {
 		return f.save()
 	}
 	return nil
 }
+
+// failing ends the reader with an error of the application.
+func (f *follower) failing(err error) error {
+	if f.failed = err; err != nil {
+		return errFollowFailed
+	}
+	return nil
+}
+
+// passed tells of a record that is not delivered.
+func (f *follower) passed(at handlers.Checkpoint) error {
+	if f.options.Passed == nil {
+		return nil
+	}
+	return f.failing(f.options.Passed(at))
+}
+
+// single is a follower that gets events one by one.
+type single struct {
+	*follower
+	fn func(context.Context, handlers.Delivery) error
+}
+
+func (s *single) take(ctx context.Context, rec journal.Record, d handlers.Delivery, wanted bool) (err error) {
+	if wanted {
+		err = s.failing(s.fn(ctx, d))
+	} else {
+		err = s.passed(handlers.CheckpointOf(rec))
+	}
+	if err != nil {
+		return err
+	}
+	return s.reached(handlers.CheckpointOf(rec), 1)
+}
+
+func (s *single) rest(context.Context, bool) error { return nil }
 
 func (f *follower) save() error {
 	f.unsaved = 0

@@ -176,7 +176,7 @@ func (e *Engine) learnNothing() (*history, error) {
 func (e *Engine) front(h *history, durable bool) ring.Handler[handlers.Slot] {
 	j, journaled := e.journal.(*journal.Journal)
 	if !journaled {
-		return handlers.NewStamper(e.now, e.replies)
+		return handlers.NewStamper(e.ring.Slot, e.now, e.replies)
 	}
 	o := handlers.JournalerOptions{LastTime: h.lastTime, Now: e.now, Replies: e.replies}
 	if durable && e.options.Journal.Durability != journal.None() {

@@ -333,6 +333,9 @@ func (e *Engine) replayRound(lanes []placed, readers []*journal.Reader) error {
 				errs <- err
 			}()
 			if _, err = readers[i].Read(e.whole(p.lane.Replay)); err == nil {
+				err = p.lane.Replayed()
+			}
+			if err == nil {
 				err = e.settle(p.lane, readers[i].Sequence())
 			}
 		}()

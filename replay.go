@@ -212,6 +212,11 @@ func (r *replayer) replay() error {
 		}
 		return nil
 	})
+	for _, p := range t.lanes {
+		if err == nil {
+			err = p.lane.Replayed()
+		}
+	}
 	if err != nil || r.aheadFrom == 0 {
 		return err
 	}

@@ -126,7 +126,7 @@ func (t *Topology) keepTimers(l *handlers.Lane) {
 // placeTimers puts the timers on the first lane that reacts behind the journal, where ticks have their time.
 func (t *Topology) placeTimers() {
 	for _, p := range t.reacting() {
-		if !p.lane.Empty() && p.options.Behind != Published && p.effect == nil {
+		if !p.lane.Empty() && p.options.Behind != Published && p.effect == nil && !p.lane.Batches() {
 			t.keepTimers(p.lane)
 		}
 	}

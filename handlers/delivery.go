@@ -8,7 +8,7 @@ import (
 	"github.com/headrace/headrace/journal"
 )
 
-// Delivery is one event as a follower sees it. Event is a view that is valid inside the call.
+// Delivery is one event as a follower sees it, or a batch handler. Event is a view that is valid inside the call.
 type Delivery struct {
 	Sequence int64
 	Time     time.Time // of journaling
@@ -39,6 +39,20 @@ func NewDelivery(t *Types, rec journal.Record) (Delivery, error) {
 		typeID:   rec.Type,
 		at:       CheckpointOf(rec),
 	}, nil
+}
+
+// newDelivery is an event as a lane sees it, of a type that passes m.
+func newDelivery(t *Types, m *Match, seq, unixNano int64, typeID uint16, v event.View) Delivery {
+	return Delivery{Sequence: seq, Time: time.Unix(0, unixNano).UTC(), Type: m.names[typeID], Event: v, types: t, typeID: typeID}
+}
+
+// Clone returns d with a copy of the event, which stays valid. buf is what the copy may lie in.
+func (d Delivery) Clone(buf []byte) Delivery {
+	v, err := event.Parse(append(buf[:0], d.Event.Body()...))
+	if err == nil { // as it was for the same bytes before
+		d.Event = v
+	}
+	return d
 }
 
 // Decode returns the event of Go type T in d. ok is false if d is of another type; an error means that

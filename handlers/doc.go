@@ -31,6 +31,8 @@
 //
 //	handlers.ApplyFiltered(trail, handlers.Filter{Types: []string{"orders.>"}}, func(s *Trail, c *handlers.Context) error { … })
 //
+// FoldBatch and ApplyBatch get many events at once, for what is cheaper that way.
+//
 // # The log determines the state
 //
 // A handler that takes everything from its event and its Context computes the same at every replay:

@@ -126,8 +126,9 @@ func matchTokens(pattern, name string) bool {
 // Match is a Filter made ready for the types of one log: the patterns are resolved, once for each type, and an event is
 // looked at without an allocation. It does not change, and may be used from any goroutine.
 type Match struct {
-	types  []bool // by type id
-	kinds  uint8  // a bit for each; 0 = all
+	types  []bool   // by type id
+	names  []string // the same, of those that pass
+	kinds  uint8    // a bit for each; 0 = all
 	keys   map[string]struct{}
 	prefix string
 }
@@ -150,7 +151,8 @@ func NewMatch(f Filter, t *Types) (*Match, error) {
 	for _, id := range t.ids() {
 		if id >= FirstUserType && slices.ContainsFunc(t.names(id), f.matchesType) {
 			m.types = append(m.types, make([]bool, int(id)+1-len(m.types))...)
-			m.types[id] = true
+			m.names = append(m.names, make([]string, int(id)+1-len(m.names))...)
+			m.types[id], m.names[id] = true, t.Name(id)
 		}
 	}
 	return m, nil

@@ -64,14 +64,15 @@ func As[T any](c *Context) (v T, ok bool, err error) {
 	return v, true, nil
 }
 
-func (l *Lane) addFiltered(r *reaction, f Filter, fn func(*Context) error) {
+func (l *Lane) addFiltered(r *reaction, f Filter, fn func(*Context) error) *filtered {
 	if err := f.Validate(); err != nil {
 		l.faults = append(l.faults, fmt.Errorf("handlers: lane %q: handler %q: %w", l.name, r.id, err))
-		return
+		return nil
 	}
 	f.Types, f.Kinds, f.Keys = slices.Clone(f.Types), slices.Clone(f.Kinds), slices.Clone(f.Keys)
 	x := &filtered{filter: f, handler: r, fn: fn}
 	l.registers = append(l.registers, register{handler: r, filtered: x, declared: l.declaring})
+	return x
 }
 
 // bindFiltered puts a registration beside those for the types that pass.

@@ -147,7 +147,7 @@ func (l *Lane) rebuilds() bool {
 	return slices.ContainsFunc(l.reactions, func(r *reaction) bool { return r.role == roleOn && r.parking != nil })
 }
 
-var roleNames = [...]string{roleOn: "on", roleFold: "fold", roleEvolve: "evolve", roleDecide: "decide", roleEffect: "effect"}
+var roleNames = [...]string{roleOn: "on", roleFold: "fold", roleEvolve: "evolve", roleDecide: "decide", roleEffect: "effect", roleBatch: "batch"}
 
 // folds lists what changes the lane's states: for each type of events, in the order in which they run.
 func (l *Lane) folds(registry *event.Registry) []FoldImage {

@@ -102,7 +102,7 @@ func (s *State[S]) Of(c *Context) *S {
 	switch c.handler.role {
 	case roleEvolve:
 		s.ahead = true
-	case roleOn, roleFold:
+	case roleOn, roleFold, roleBatch:
 		s.logs = true
 	}
 	if s.ahead && s.logs {

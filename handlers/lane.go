@@ -40,7 +40,8 @@ type Lane struct {
 	timerSet  *Timers       // nil: they are not on this lane
 	outside   *sync.RWMutex // of a lane that keeps states: also its lock
 	faults    []error
-	effect    *Effect // nil: it has handlers
+	effect    *Effect  // nil: it has handlers
+	batch     *batcher // nil: they get events one by one
 
 	// set by Bind
 	ctx       context.Context
@@ -54,6 +55,7 @@ type Lane struct {
 	reread    func(from, to int64, fn func(journal.Record) error) error
 	published bool // stands before the journal: handlers see the publisher's time
 	release   func(seq int64)
+	slot      func(seq int64) *Slot
 	observer  Observer
 	told      func(Failed)
 
@@ -177,10 +179,17 @@ func (l *Lane) bindHandlers() (faults []error) {
 		}
 	}
 	for i, reg := range l.registers {
-		if l.binding = i; reg.filtered != nil {
-			if err := l.bindFiltered(reg.filtered); err != nil {
-				fault(reg.handler, err)
-			}
+		if l.binding = i; reg.filtered == nil {
+			continue
+		}
+		var err error
+		if reg.handler.role == roleBatch {
+			err = l.batch.bind(l)
+		} else {
+			err = l.bindFiltered(reg.filtered)
+		}
+		if err != nil {
+			fault(reg.handler, err)
 		}
 	}
 	for _, d := range l.byType {
@@ -259,6 +268,9 @@ func (l *Lane) HandleSpan(first int64, span []Slot) (err error) {
 	defer l.visible()
 	defer l.catch(&err)
 	l.call.pass = passLive
+	if l.batch != nil {
+		return l.handleBatches(first, span)
+	}
 	for i := range span {
 		s := &span[i]
 		seq := first + int64(i)
@@ -295,6 +307,9 @@ func (l *Lane) Replay(rec journal.Record) (err error) {
 	defer l.visible()
 	defer l.catch(&err)
 	l.call.pass = passReplay
+	if l.batch != nil {
+		return l.replayBatch(rec)
+	}
 	if rec.Kind == journal.KindEvent {
 		if err := l.handle(rec.Sequence, rec.Time, rec.Type, rec.Body); err != nil {
 			return err

@@ -18,6 +18,7 @@ const (
 	roleEvolve             // changes state, as soon as its event is emitted
 	roleDecide             // emits; runs once for each event
 	roleEffect             // calls the world outside, beside the lane
+	roleBatch              // changes state, by many events at once; runs at every replay
 )
 
 // reaction is one handler. Those that emit have a stable id.
