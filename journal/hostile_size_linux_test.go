@@ -15,7 +15,7 @@ import (
 // meter counts what a storage is asked for: files opened, bytes read, pages faulted in.
 type meter struct {
 	storage
-	opened, read atomic.Int64
+	opened, read, calls atomic.Int64
 }
 
 type meteredFile struct {
@@ -35,6 +35,7 @@ func (m *meter) open(name string, write bool) (file, error) {
 func (f meteredFile) ReadAt(p []byte, off int64) (int, error) {
 	n, err := f.file.ReadAt(p, off)
 	f.m.read.Add(int64(n))
+	f.m.calls.Add(1)
 	return n, err
 }
 

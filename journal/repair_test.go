@@ -201,6 +201,33 @@ func TestRepair_RandomDamage_OnlyWhatIsDamagedIsLost(t *testing.T) {
 	require.Greater(t, repaired, run.cases.Load()/2)
 }
 
+// A damaged length that pretends much more than the segment stores costs its record and no other, wherever
+// the records before it have been read: looking for the next one is bounded by what the segment stores.
+func TestRepair_LengthPretendsMuch(t *testing.T) {
+	base, all := repairSample(t, Options{})
+	segs := base.segments()
+	newest := filepath.Base(segs[len(segs)-1])
+	for _, length := range []uint32{40_000, 50_000, MinSegmentBytes - 2*recordsOffset} {
+		for _, broken := range []int{1, 4} { // records whose lengths are damaged
+			st := base.clone()
+			b := st.nodes[segs[len(segs)-1]].bytes()
+			from, to, n := int64(0), int64(0), 0
+			for _, w := range all {
+				if w.segment == newest && w.rec.Sequence > all[len(all)-1].rec.Sequence-20 && n < broken {
+					if n++; from == 0 {
+						from = w.off
+					}
+					le.PutUint32(b[w.off:], length)
+					to = w.end
+				}
+			}
+			what := fmt.Sprintf("length %d, %d records", length, broken)
+			mend(t, st, what)
+			require.EqualValues(t, broken, requireMended(t, st, all, hit(newest, from, to), what), what)
+		}
+	}
+}
+
 // Headers, files and the places between records.
 func TestRepair_Cases(t *testing.T) {
 	base, all := repairSample(t, Options{Chain: true})

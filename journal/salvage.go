@@ -58,7 +58,7 @@ func (s *survey) salvage(v *salvaged, prevTime int64) error {
 	if err != nil {
 		return err
 	}
-	budget := lookAheadFactor * stored
+	budget := max(leastBudget, lookAheadFactor*stored)
 	n := min(seg.size, v.hdr.size)
 	v.end, v.last, v.time = recordsOffset, v.hdr.first-1, prevTime
 	v.whole = place{v.last, prevTime, recordsOffset}
@@ -70,6 +70,9 @@ func (s *survey) salvage(v *salvaged, prevTime int64) error {
 		return v.walk(m, min(data, n), dataAfter, &budget)
 	})
 }
+
+// leastBudget is how many bytes Repair hashes in looking for records however little a segment stores.
+const leastBudget = 1 << 20
 
 // walk goes through the records in m; data is where its last byte is that is not zero.
 func (v *salvaged) walk(m []byte, data int64, dataAfter func(int64) (int64, error), budget *int64) error {
@@ -186,9 +189,10 @@ func (v *salvaged) resync(m []byte, at, next, now int64, dataAfter func(int64) (
 		if lost < 0 || lost > (off-at)/recordHeaderBytes {
 			continue
 		}
-		if *budget -= length; *budget < 0 {
-			return 0, 0, nil // made for the purpose: give up the rest
+		if length > *budget {
+			continue // made for the purpose, or a length that is damaged itself
 		}
+		*budget -= length
 		if _, _, _, err := readFrame(m, off, stop, v.hdr.salt); err == nil || errors.Is(err, ErrPadding) {
 			return off, lost, nil
 		}
