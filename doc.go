@@ -50,6 +50,12 @@
 // The engine's own entries (which id a type has, since when a handler answers) and publishes that
 // failed in the middle (voids) have numbers too.
 //
+// # Subscribers
+//
+// Handlers on lanes and projections run in the ring and see all that matches, by type or by handlers.Filter. Followers read
+// the log behind it at their own pace: Follow one event at a time, FollowBatch many at once, FollowShared among members that
+// share them by key. They begin at any sequence or time, or at their checkpoint, and go on live without a gap.
+//
 // # Snapshots
 //
 // With Options.Snapshots the engine writes down now and then what its lanes come to, and the next Open replays only

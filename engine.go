@@ -63,6 +63,7 @@ type Engine struct {
 
 	mu        sync.Mutex
 	following map[string]bool // names of followers that run
+	groups    map[string]*group
 	reading   map[*follower]bool
 	producers map[string]*Producer
 	err       error // why it halted
@@ -112,7 +113,7 @@ func newEngine(dir string, t *Topology, o Options, log logbook) *Engine {
 		crowd:     handlers.NewCrowd(),
 		waits:     map[string]*ring.Consumer{},
 		producers: map[string]*Producer{},
-		following: map[string]bool{}, reading: map[*follower]bool{},
+		following: map[string]bool{}, groups: map[string]*group{}, reading: map[*follower]bool{},
 		done: make(chan struct{}), halted: make(chan struct{}), fed: make(chan struct{}), ticked: make(chan struct{}),
 	}
 	if _, system := o.Clock.(systemClock); !system {

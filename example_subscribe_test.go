@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"sync"
+	"time"
 
 	"github.com/headrace/headrace"
 	"github.com/headrace/headrace/event"
@@ -95,4 +97,49 @@ func ExampleEngine_FollowBatch() {
 		log.Fatal(err)
 	}
 	// Output: one mail about order 17 order 18
+}
+
+// Three members of a group share what comes; what happens to one order is handled in order.
+func ExampleEngine_FollowShared() {
+	eng, done := opened(headrace.NewTopology(subscriberTypes()))
+	defer done()
+	for _, order := range []string{"17", "18", "19"} {
+		put(eng, order, OrderPlaced{order, 100})
+	}
+	last := put(eng, "17", Shipped{"17"})
+
+	var mu sync.Mutex
+	mails := map[string][]string{}
+	o := headrace.FollowOptions{Name: "mailers", Until: last, Provisional: true}
+	err := eng.FollowShared(context.Background(), o, 3, func(_ context.Context, d handlers.Delivery) error {
+		mu.Lock()
+		defer mu.Unlock()
+		mails[d.Event.Key()] = append(mails[d.Event.Key()], d.Type)
+		return nil
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(mails)
+	// Output: map[17:[orders.placed orders.shipped] 18:[orders.placed] 19:[orders.placed]]
+}
+
+// A late subscriber: what was journaled since a time, and then what comes.
+func ExampleEngine_Follow_late() {
+	eng, done := opened(headrace.NewTopology(subscriberTypes()))
+	defer done()
+	anHourAgo := time.Now().Add(-time.Hour)
+	put(eng, "17", OrderPlaced{"17", 100})
+	last := put(eng, "17", Shipped{"17"})
+	o := headrace.FollowOptions{FromTime: anHourAgo, Until: last, Provisional: true}
+	err := eng.Follow(context.Background(), o, func(_ context.Context, d handlers.Delivery) error {
+		fmt.Println(d.Type)
+		return nil
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// orders.placed
+	// orders.shipped
 }

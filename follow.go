@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync/atomic"
+	"time"
 
 	"github.com/headrace/headrace/handlers"
 	"github.com/headrace/headrace/journal"
@@ -16,6 +17,10 @@ type FollowOptions struct {
 	// From is the first sequence to deliver, 0 = from the beginning. With a checkpoint it counts
 	// only as long as there is none.
 	From int64
+
+	// FromTime makes the first event to deliver the first that was journaled at this time or later, instead of From.
+	// With a checkpoint it counts only as long as there is none. Default: no time, in the years 1678 to 2261.
+	FromTime time.Time
 
 	// Until is the last sequence to deliver, after which Follow returns nil. Default 0: no end.
 	Until int64
@@ -53,6 +58,14 @@ func (o FollowOptions) withDefaults() (FollowOptions, error) {
 	var faults []error
 	if o.From < 0 {
 		faults = append(faults, fmt.Errorf("headrace: FollowOptions.From = %d: want 0 or a sequence", o.From))
+	}
+	if !o.FromTime.IsZero() {
+		if o.From != 0 || o.After != (handlers.Checkpoint{}) {
+			faults = append(faults, errors.New("headrace: FollowOptions.FromTime: not with From or After"))
+		}
+		if !time.Unix(0, o.FromTime.UnixNano()).Equal(o.FromTime) {
+			faults = append(faults, fmt.Errorf("headrace: FollowOptions.FromTime = %v: want a time in the years 1678 to 2261", o.FromTime))
+		}
 	}
 	if o.Until < 0 {
 		faults = append(faults, fmt.Errorf("headrace: FollowOptions.Until = %d: want 0 or a sequence", o.Until))
@@ -233,6 +246,11 @@ func (f *follower) run(ctx context.Context) error {
 		return err
 	}
 	defer r.Close()
+	if from == 0 && !f.options.FromTime.IsZero() {
+		if err := r.SeekTime(f.options.FromTime); err != nil {
+			return err
+		}
+	}
 
 	// The engine's end stops the wait for more; what is readable by then is still read.
 	follow, stop := context.WithCancel(ctx)
