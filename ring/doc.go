@@ -47,7 +47,8 @@
 // It is several times as fast, and the caller must see to it that claims and publishes never run
 // at the same time. The build tag headrace_debug makes a misuse panic with a *MisuseError. In a loop
 // that publishes one event after another a Producer, which Ring.Producer makes, saves the calls:
-// its Next, Slot and Publish are compiled into the loop.
+// its Next, Slot and Publish are compiled into the loop. One of many producers claims without a locked instruction
+// too, for as long as nobody else claims, if it uses a Producer.
 //
 // # Waiting
 //

@@ -146,9 +146,9 @@ func (r *Ring[T]) settle(ctx context.Context, c *Consumer, from, outdated int64)
 			c.progress(max(c.cursor.Load(), s.reached(c.after())))
 		}
 	}
-	before := s.claimed()
+	before := s.exactly()
 	for turn := 0; c.cursor.Load() < outdated; turn++ {
-		claimed := s.claimed()
+		claimed := s.exactly()
 		if claimed != before {
 			return r.fits(c, claimed, from)
 		}

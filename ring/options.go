@@ -9,7 +9,7 @@ import (
 const (
 	DefaultSlots = 8192
 	MaxSlots     = 1 << 30
-	// MaxFirstSequence leaves 2^62 sequences after the first: 146 years at 10^9 a second.
+	// MaxFirstSequence leaves 2^61 sequences after the first: 73 years at 10^9 a second.
 	MaxFirstSequence = 1 << 62
 )
 

@@ -133,6 +133,8 @@ func TestRing_RandomLife_MatchReference(t *testing.T) {
 		name := fmt.Sprintf("seed=%d run=%d slots=%d first=%d producers=%v plain=%v", seed, run, slots, first, producers, plain)
 		r, err := newRing[int64](Options{Slots: int(slots), FirstSequence: first, Producers: producers, Wait: WaitPark()}, plain)
 		require.NoError(t, err, name)
+		biasAtOnce(r)
+		rivals := []*Producer[int64]{r.Producer(), r.Producer()}
 		m := &life{slots: slots, first: first, claimed: first - 1, readable: first - 1, state: map[int64]byte{}}
 		names := 0
 		options := func() (ConsumerOptions, *lifePoller) {
@@ -170,7 +172,11 @@ func TestRing_RandomLife_MatchReference(t *testing.T) {
 			case op < 25:
 				n := rng.Int64N(slots+2) - rng.Int64N(2)
 				want, wantErr := m.tryClaim(n)
-				hi, err := r.TryClaim(int(n))
+				try := func() (int64, error) { return r.TryClaim(int(n)) }
+				if n == 1 && wantErr == nil && rng.IntN(4) > 0 {
+					try = rivals[rng.IntN(2)].Next
+				}
+				hi, err := try()
 				require.ErrorIs(t, err, wantErr, at)
 				require.Equal(t, want, hi, at)
 				if err == nil {

@@ -100,6 +100,8 @@ func TestRing_RandomOperations_MatchReference(t *testing.T) {
 
 		r, err := newRing[int64](Options{Slots: int(slots), FirstSequence: first, Producers: producers}, plain)
 		require.NoError(t, err, name)
+		biasAtOnce(r)
+		rivals := []*Producer[int64]{r.Producer(), r.Producer()}
 		m := newReference(slots, first, graph)
 		var cs []*Consumer
 		got := make([]int64, len(graph)) // next sequence that each consumer has to see
@@ -139,7 +141,11 @@ func TestRing_RandomOperations_MatchReference(t *testing.T) {
 			case op < 4:
 				n := rng.Int64N(slots+2) - rng.Int64N(2)
 				want, wantErr := m.tryClaim(n)
-				hi, err := r.TryClaim(int(n))
+				claim := func() (int64, error) { return r.TryClaim(int(n)) }
+				if n == 1 && wantErr == nil && rng.IntN(4) > 0 {
+					claim = rivals[rng.IntN(2)].Next
+				}
+				hi, err := claim()
 				require.Equal(t, wantErr, err, name)
 				require.Equal(t, want, hi, name)
 				if err == nil {

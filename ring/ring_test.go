@@ -18,6 +18,7 @@ func both(t *testing.T, f func(t *testing.T, mk maker)) {
 					o.Producers = p
 					r, err := newRing[int64](o, plain)
 					require.NoError(t, err)
+					biasAtOnce(r)
 					return r
 				})
 			})

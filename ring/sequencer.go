@@ -43,6 +43,8 @@ type sequencer struct {
 	slotBytes int64
 	stretch   int64 // events that are claimed between two prefetches; multi: a power of two
 	rests     int32 // multi: hints in the rest of a producer that lost a race
+	biasAfter int   // multi: claims with nobody in between that give a Producer the bias
+	biasWorth int64 // multi: claims that a bias has to last to have been worth it
 
 	armed *int64 // published.wakeAt where quick, slow.armed elsewhere
 
@@ -172,7 +174,7 @@ func (s *sequencer) parkProducer(n int, done <-chan struct{}, until int64) {
 		return
 	}
 	// Another producer may claim meanwhile; then the wake-up is early.
-	need := s.claimed() + int64(n) - s.slots
+	need := s.exactly() + int64(n) - s.slots
 	for _, c := range gating.consumers {
 		if c.cursor.Load() < need {
 			c.gate.park(p, need, func() bool { return c.cursor.Load() >= need || c.left.Load() || s.stopping() }, done)
@@ -183,7 +185,7 @@ func (s *sequencer) parkProducer(n int, done <-chan struct{}, until int64) {
 
 // wouldDeadlock tells whether n slots cannot become free before the handler of c returns.
 func (s *sequencer) wouldDeadlock(c *Consumer, n int) bool {
-	return s.claimed()+int64(n)-s.slots > c.cursor.Load()
+	return s.exactly()+int64(n)-s.slots > c.cursor.Load()
 }
 
 // gatingSequence returns the least cursor that a producer may not lap.
@@ -240,7 +242,7 @@ func (s *sequencer) tryClaim(n int) (int64, error) {
 // before ceiling here, and behind it where they are stored.
 func (s *sequencer) claimed() int64 {
 	if s.multi {
-		return s.shared.word.Load() &^ closedBit
+		return s.claimedByMany()
 	}
 	claimed := atomic.LoadInt64(&s.single.claimed)
 	return min(claimed, atomic.LoadInt64(&s.single.ceiling))
@@ -260,7 +262,11 @@ func (s *sequencer) publish(lo, hi int64) {
 	if s.quick {
 		atomic.StoreRelease(&plainCursor(&s.cursor)[0], hi)
 	} else if s.multi {
-		s.mark(lo, hi)
+		if lo == hi && s.plain {
+			atomic.StoreRelease32(&s.marks[lo&(s.slots-1)], s.lap(lo))
+		} else {
+			s.mark(lo, hi)
+		}
 	} else {
 		s.cursor.Store(hi)
 	}

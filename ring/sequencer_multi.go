@@ -18,7 +18,9 @@ const closedBit = math.MinInt64
 
 // multiState is shared by all producers.
 type multiState struct {
-	word atomic.Int64 // last claimed sequence, and closedBit
+	word atomic.Int64 // last claimed sequence, or the tag of a bias, and closedBit
+	_    cpu.Pad
+	bias bias
 }
 
 func (s *sequencer) initMulti() {
@@ -30,8 +32,9 @@ func (s *sequencer) initMulti() {
 	}
 	s.shared.word.Store(s.first - 1)
 	s.stretch = 1 << (bits.Len64(uint64(s.stretch)) - 1) // so that any claim shows whether it passes an end
+	s.biasAfter, s.biasWorth = 1, 0
 	if !exploring {
-		s.rests = giveWayPauses()
+		s.rests, s.biasAfter, s.biasWorth = giveWayPauses(), biasAfter, biasWorth
 	}
 }
 
@@ -47,6 +50,13 @@ func (s *sequencer) tryClaimMulti(n int64) (int64, error) {
 		word := s.shared.word.Load()
 		if word < 0 {
 			return 0, s.stopError()
+		}
+		if word >= tagged {
+			if lost == 0 {
+				s.giveWay(0) // the owner may have more to claim
+			}
+			s.revoke(word)
+			continue
 		}
 		hi := word + n
 		need := hi - s.slots
@@ -115,7 +125,11 @@ func (s *sequencer) full() error {
 	return ErrFull
 }
 
-func (s *sequencer) closeMulti() { s.shared.word.Or(closedBit) }
+// closeMulti makes every later claim fail. Under a bias they may go on until it is revoked.
+func (s *sequencer) closeMulti() {
+	s.shared.word.Or(closedBit)
+	s.exactly()
+}
 
 // mark publishes [lo, hi]. lo is marked last: a reader scans upwards and so finds the whole range
 // or nothing of it. Scans begin at the first sequence of a range, since they end only at one.
