@@ -126,16 +126,15 @@ func addShopAcks(a *app, out *ackWriter, o shopChild) {
 
 // sampleStates tells of the state now and then.
 func sampleStates(ctx context.Context, seen []*handlers.Projection[fulfil.State], out *ackWriter) {
-	every := time.NewTicker(40 * time.Millisecond)
-	defer every.Stop()
 	for {
+		began := time.Now()
 		for _, p := range seen {
 			if out.sample(sampleOf(p)) != nil {
 				return // the parent is gone
 			}
 		}
 		select {
-		case <-every.C:
+		case <-time.After(max(40*time.Millisecond, 8*time.Since(began))): // the larger a state the longer it takes
 		case <-ctx.Done():
 			return
 		}

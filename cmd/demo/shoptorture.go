@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/headrace/headrace/cmd/demo/internal/screen"
@@ -22,7 +21,8 @@ const (
 	shopTortureWindow = 64
 	shopTorturePoison = 40 // one order in so many
 	shopLastOrders    = 20 // taken in peace, at the end
-	proveEvery        = 25 // cycles
+	cyclesPerShop     = 50 // then another one opens
+	proveEvery        = 10 // cycles
 	shopSegmentBytes  = 128 << 10
 )
 
@@ -33,27 +33,44 @@ type shopCampaign struct {
 	parties *outsideParties
 	samples []sample
 	file    *os.File // of samples
-	deck    []string // places and moments to kill at that come next
-	byPlace map[string]*struck
-	proofs  int
-
-	snapshots int // held against the log, in all proofs
+	all     *shopTotals
 }
 
-// struck is how often a child was to die at a place, and did.
-type struck struct{ planned, hit int64 }
-
-// aMoment is the place of a kill that comes at some time, wherever the child is.
-const aMoment = "a moment"
-
-// tortureShop kills such a shop again and again, and holds what it leaves to the ten invariants.
-func tortureShop(ctx context.Context, o tortureOptions, acks *promises, s streams) (err error) {
-	c := &shopCampaign{
-		campaign: campaign{o: o, acks: acks, rng: rand.New(rand.NewPCG(o.seed, 0)), opens: 30 * time.Millisecond},
-		how:      shopSetup{o.saga, defaultSeed}, byPlace: map[string]*struck{},
+// tortureShop kills such shops again and again, and holds what they leave to the ten invariants.
+func tortureShop(ctx context.Context, o tortureOptions, s streams) error {
+	bar := s.progress(screen.ProgressOptions{Label: "killing", Unit: "kills", Total: o.cycles})
+	defer bar.End()
+	all := &shopTotals{o: o, byPlace: map[string]*struck{}, began: time.Now()}
+	rng := rand.New(rand.NewPCG(o.seed, 0))
+	for one := o; all.cycles < o.cycles; all.cycles += one.cycles {
+		one.cycles = min(cyclesPerShop, o.cycles-all.cycles)
+		how := shopSetup{Saga: o.saga, Seed: defaultSeed}
+		if o.cycles > cyclesPerShop {
+			all.shops++
+			how.Seed += uint64(all.shops - 1)
+			one.dir = filepath.Join(o.dir, fmt.Sprintf("shop-%04d", all.shops))
+		}
+		if err := tortureOneShop(ctx, one, how, rng, all, bar, s); err != nil {
+			return fmt.Errorf("%s: %w", one.dir, err)
+		}
 	}
-	if err := setup(o.dir, c.how); err != nil {
+	bar.End()
+	return all.print(s)
+}
+
+// tortureOneShop is the part of a campaign that one log sees. Logs of their own keep the proofs short, and each begins
+// with the first version of the shop.
+func tortureOneShop(ctx context.Context, o tortureOptions, how shopSetup, rng *rand.Rand, all *shopTotals, bar *screen.Progress, s streams) (err error) {
+	if err := setup(o.dir, how); err != nil {
 		return err
+	}
+	acks, err := openPromises(o.dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, acks.close()) }()
+	c := &shopCampaign{
+		campaign: campaign{o: o, acks: acks, rng: rng, opens: 30 * time.Millisecond}, how: how, all: all,
 	}
 	if c.samples, err = loadSamples(o.dir); err != nil {
 		return err
@@ -62,25 +79,22 @@ func tortureShop(ctx context.Context, o tortureOptions, acks *promises, s stream
 		return err
 	}
 	defer func() { err = errors.Join(err, c.file.Close()) }()
-	if c.parties, err = startParties(o.dir, c.how.Seed); err != nil {
+	if c.parties, err = startParties(o.dir, how.Seed); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.parties.stop()) }()
-	start := time.Now()
-	if err := c.cycles(ctx, s); err != nil {
+	if err := c.cycles(ctx, bar); err != nil {
 		return err
 	}
 	found, err := c.peace(ctx)
-	if err != nil {
-		return err
+	if err == nil {
+		all.add(c, found)
 	}
-	return c.print(s, found, time.Since(start))
+	return err
 }
 
 // cycles does the kills. The first half of them is of a program that writes the first version of the order.
-func (c *shopCampaign) cycles(ctx context.Context, s streams) error {
-	bar := s.progress(screen.ProgressOptions{Label: "killing", Unit: "kills", Total: c.o.cycles})
-	defer bar.End()
+func (c *shopCampaign) cycles(ctx context.Context, bar *screen.Progress) error {
 	v1, err := c.writesFirst()
 	if err != nil {
 		return err
@@ -102,16 +116,14 @@ func (c *shopCampaign) cycles(ctx context.Context, s streams) error {
 		if l.killed {
 			c.kills++
 		}
-		if at := c.byPlace[plan.place()]; l.struck || plan.failpoint == "" && l.killed {
-			at.hit++
-		}
+		c.all.died(plan, l)
 		if l.opened == 0 {
 			c.early++
 		} else {
 			c.opens = (3*c.opens + l.opened) / 4
 		}
 		err = c.acks.check(c.o.dir)
-		if err == nil && (i%proveEvery == 0 || c.o.cycles <= 2*proveEvery) {
+		if err == nil && (i%proveEvery == 0 || c.o.cycles <= proveEvery) {
 			_, err = c.prove(false)
 			if errors.Is(err, journal.ErrNotFound) {
 				err = nil // it died before it had made one: check has seen that it acknowledged nothing
@@ -120,13 +132,16 @@ func (c *shopCampaign) cycles(ctx context.Context, s streams) error {
 		if err != nil {
 			return fmt.Errorf("cycle %d, killed %+v: %w", i, plan, err)
 		}
-		bar.Set(i)
+		bar.Set(c.all.cycles + i)
 	}
 	return nil
 }
 
-// writesFirst tells whether the log has no order in the second version yet, which the first program could not read.
+// writesFirst tells whether the second version of the shop has not been there yet; the first could not read what it wrote.
 func (c *shopCampaign) writesFirst() (bool, error) {
+	if _, err := os.Stat(filepath.Join(c.o.dir, upgradeFile)); !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
 	found, err := c.prove(false)
 	if errors.Is(err, journal.ErrNotFound) {
 		return true, nil
@@ -143,7 +158,7 @@ func (c *shopCampaign) shopPlan() killPlan {
 	if plan.afterOpen > 0 {
 		plan.afterOpen *= 30
 	}
-	if place := c.draw(); place != aMoment {
+	if place := c.all.draw(c.rng); place != aMoment {
 		most := int64(400) // times to come there
 		switch failpoint.Place(place) {
 		case failpoint.RollOver:
@@ -155,37 +170,7 @@ func (c *shopCampaign) shopPlan() killPlan {
 		}
 		plan = killPlan{failpoint: fmt.Sprintf("%s:%d", place, 1+c.rng.Int64N(most)), afterOpen: 30 * time.Second}
 	}
-	if at := c.byPlace[plan.place()]; at == nil {
-		c.byPlace[plan.place()] = new(struck)
-	}
-	c.byPlace[plan.place()].planned++
 	return plan
-}
-
-// draw takes the next card of the deck: each place of the program, if this build has them, and some moments. So no place
-// waits for long for its turn.
-func (c *shopCampaign) draw() string {
-	if len(c.deck) == 0 {
-		c.deck = []string{aMoment, aMoment, aMoment}
-		if failpoint.Enabled {
-			for _, place := range failpoint.Places() {
-				c.deck = append(c.deck, string(place))
-			}
-		}
-		c.rng.Shuffle(len(c.deck), func(i, j int) { c.deck[i], c.deck[j] = c.deck[j], c.deck[i] })
-	}
-	next := c.deck[0]
-	c.deck = c.deck[1:]
-	return next
-}
-
-// place is where a child is to die.
-func (p killPlan) place() string {
-	if p.failpoint == "" {
-		return aMoment
-	}
-	place, _, _ := strings.Cut(p.failpoint, ":")
-	return place
 }
 
 // child is the next child. Each takes another size of batches, another number of processors, and snapshots at another
@@ -220,14 +205,14 @@ func (c *shopCampaign) process(o shopChild) childProcess {
 }
 
 func (c *shopCampaign) prove(atRest bool) (proven, error) {
-	c.proofs++
+	c.all.proofs++
 	p := proof{dir: c.o.dir, how: c.how, atRest: atRest, samples: slices.Clone(c.samples), poison: shopTorturePoison}
 	p.processors = []int{1, 2, 3, 4}
 	if !atRest { // one after the other
-		p.processors = []int{1, 1 + c.proofs%4}
+		p.processors = []int{1, 1 + c.all.proofs%4}
 	}
 	found, err := p.prove()
-	c.snapshots += found.Snapshots
+	c.all.snapshots += found.Snapshots
 	return found, err
 }
 
@@ -261,33 +246,4 @@ func (c *shopCampaign) peace(ctx context.Context) (found proven, err error) {
 		err = storeSummary(c.o.dir, m)
 	}
 	return found, err
-}
-
-func (c *shopCampaign) print(s streams, found proven, took time.Duration) error {
-	var t screen.Table
-	t.Row("cycles", screen.Count(c.o.cycles))
-	t.Row("kills", screen.Count(c.kills))
-	t.Row("while it recovered", screen.Count(c.early))
-	missed := int64(0)
-	for _, place := range slices.Sorted(maps.Keys(c.byPlace)) {
-		at := c.byPlace[place]
-		t.Row("at "+place, screen.Count(at.hit))
-		missed += at.planned - at.hit
-	}
-	if missed > 0 {
-		t.Row("ended before", screen.Count(missed))
-	}
-	t.Gap()
-	t.Row("acknowledged", screen.Count(int64(len(c.acks.all))))
-	t.Row("events", screen.Count(found.Events))
-	t.Row("orders", screen.Count(int64(found.Orders)))
-	t.Row("of version 1", screen.Count(int64(found.Old)))
-	t.Row("charges", screen.Count(int64(found.Charges)))
-	t.Row("dead letters", screen.Count(int64(found.DeadLetters)))
-	t.Row("states seen live", screen.Count(int64(found.Samples)))
-	t.Row("snapshots held against the log", screen.Count(int64(c.snapshots)))
-	t.Row("proofs", screen.Count(int64(c.proofs)))
-	_, err := fmt.Fprintf(s.out, "%s\n  The ten invariants hold (%s, mode %s): %s, seed %d.\n  fulfilment %s\n",
-		t.String(), c.how.Saga, c.o.durability, screen.Clock(took), c.o.seed, found.Hash)
-	return err
 }

@@ -80,6 +80,9 @@ func tortureCommand(ctx context.Context, args []string, s streams) (err error) {
 			err = fmt.Errorf("%s, seed %d: %w", o.durability, o.seed, err)
 		}
 	}()
+	if o.shop {
+		return tortureShop(ctx, o, s)
+	}
 	if err := os.MkdirAll(o.dir, 0o700); err != nil {
 		return err
 	}
@@ -88,9 +91,6 @@ func tortureCommand(ctx context.Context, args []string, s streams) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, acks.close()) }()
-	if o.shop {
-		return tortureShop(ctx, o, acks, s)
-	}
 	c := &campaign{o: o, acks: acks, rng: rand.New(rand.NewPCG(o.seed, 0)), opens: 20 * time.Millisecond}
 	if err := c.acks.checkAll(o.dir); err != nil {
 		return err
