@@ -258,7 +258,7 @@ func (e *Engine) recover() (*history, error) {
 func (e *Engine) build(h *history) error {
 	o := e.options
 	r, err := ring.New[handlers.Slot](ring.Options{
-		Slots: o.Slots, FirstSequence: e.journal.Written() + 1, Wait: o.Wait,
+		Slots: o.Slots, FirstSequence: e.journal.Written() + 1, Wait: o.Wait, Fenced: true,
 		OnError: func(err *ring.ConsumerError) { e.fail(e.named(err)) },
 	})
 	if err != nil {

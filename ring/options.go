@@ -45,6 +45,11 @@ type Options struct {
 	// Wait is how blocked producers wait, and consumers without a strategy of their own.
 	// Default WaitAdaptive().
 	Wait WaitStrategy
+	// Fenced makes every publish, and every move of a consumer, end with a full fence, at some
+	// nanoseconds each. Without it, on Linux, whoever parks has the kernel fence the other threads
+	// (membarrier(2)), which takes microseconds, and on a virtual machine tens of them. So it is for
+	// rings whose consumers park between events. The default suits streams that seldom rest.
+	Fenced bool
 	// OnError, where set, is called once, with the error that Err returns from then on, when the
 	// first consumer fails. It runs on that consumer's goroutine after the ring was halted and
 	// before Done is closed; it must not wait for Done. Its panics are swallowed.

@@ -36,7 +36,7 @@ type Ring[T any] struct {
 // New makes a ring with its slots. The zero value of o is the default. The error joins an
 // *OptionError for each field that is out of range.
 func New[T any](o Options) (*Ring[T], error) {
-	return newRing[T](o, cpu.HasMembarrier())
+	return newRing[T](o, cpu.HasMembarrier() && !o.Fenced)
 }
 
 // newRing lets tests choose the fenced stores where the asymmetric fence exists.

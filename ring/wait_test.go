@@ -60,3 +60,30 @@ func TestWaitAdaptive_OneProcessorNeverSpins(t *testing.T) {
 	}
 	require.Zero(t, first.yields)
 }
+
+// A fenced ring asks the kernel for nothing when somebody parks, and loses no wake-up either.
+func TestRing_Fenced_ParksWithoutMembarrier(t *testing.T) {
+	for _, producers := range []Producers{MultiProducer, SingleProducer} {
+		r, err := New[int64](Options{Slots: 64, Producers: producers, Wait: WaitPark(), Fenced: true})
+		require.NoError(t, err)
+		require.False(t, r.seq.plain)
+		var sum int64
+		c := mustConsume(t, r, "sum", func(_ int64, span []int64) error {
+			for _, v := range span {
+				sum += v
+			}
+			return nil
+		}, ConsumerOptions{})
+		require.False(t, c.gate.plain)
+		require.NoError(t, r.Start())
+		for i := range int64(200) { // each one after the consumer has handled, and parked or is about to
+			seq, err := r.Claim(1)
+			require.NoError(t, err)
+			*r.Slot(seq) = i
+			r.Publish(seq, seq)
+			require.NoError(t, c.WaitFor(t.Context(), seq))
+		}
+		require.NoError(t, r.Close(t.Context()))
+		require.EqualValues(t, 199*200/2, sum)
+	}
+}
