@@ -33,6 +33,12 @@ words:
 	@if git grep -nE '(^|[^a-z])/(work|root|home)/[a-z]|TODO|FIXME|XXX' -- . ':!Makefile' ':!LICENSE'; then \
 		echo "words: machine paths or leftovers"; exit 1; fi
 
+# The demo built so that it kills itself at named places (internal/failpoint): each of them once.
+.PHONY: failpoint
+failpoint:
+	go vet -tags headrace_failpoint ./cmd/demo ./internal/failpoint
+	go test -count=1 -tags headrace_failpoint -run '^TestTorture_Shop$$' ./cmd/demo
+
 # Every fuzz target of every package, FUZZTIME each.
 fuzz:
 	@for pkg in $$(go list ./...); do \
@@ -42,14 +48,20 @@ fuzz:
 		done; \
 	done
 
-# Kill -9 campaigns of the demo in every durability mode, the long tests of the packages, and the
-# journal's torture suite (journal/TORTURE.md); HEADRACE_SOAK says how long its soak runs, 1h unless
-# it is set. What needs root and loop devices skips without.
+# Kill -9 campaigns of the demo in every durability mode and of its shop by both sagas
+# (cmd/demo/TORTURE.md), the long tests of the packages, and the journal's torture suite
+# (journal/TORTURE.md); HEADRACE_SOAK says how long its soak runs, 1h unless it is set. What needs root
+# and loop devices skips without.
 torture:
 	go build -o bin/demo ./cmd/demo
 	@for mode in none interval group batch; do \
 		dir="$$(mktemp -d)"; echo "torture $$mode"; \
 		bin/demo torture --dir "$$dir" --cycles $(CYCLES) --durability $$mode || exit 1; rm -rf "$$dir"; \
+	done
+	go build -tags headrace_failpoint -o bin/demo-failpoint ./cmd/demo
+	@for saga in choreography orchestration; do \
+		dir="$$(mktemp -d)"; echo "torture shop $$saga"; \
+		bin/demo-failpoint torture --shop --saga $$saga --dir "$$dir" --cycles $(CYCLES) || exit 1; rm -rf "$$dir"; \
 	done
 	HEADRACE_LONG=1 go test -timeout 60m -skip '^TestTorture_' ./ring ./journal ./handlers .
 	HEADRACE_LONG=1 go test -timeout 6h -v -run '^TestTorture_' ./journal

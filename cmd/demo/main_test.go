@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -48,6 +49,10 @@ func demoWith(ctx context.Context, args ...string) (code int, out, errOut string
 func good(t testing.TB, args ...string) string {
 	t.Helper()
 	code, out, errOut := demo(t, args...)
+	if at := slices.Index(args, "--dir"); code != exitOK && at > 0 && args[0] != "verify" {
+		_, _, found := demo(t, "verify", "--dir", args[at+1])
+		errOut += "and the log it leaves: " + found
+	}
 	require.Equal(t, exitOK, code, "demo %s\n%s", strings.Join(args, " "), errOut)
 	return out
 }

@@ -37,6 +37,7 @@ func TestShop_ChoreographyAndOrchestration_SameState(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "d")
 		good(t, "run", "--shop", "--saga", string(m), "--dir", dir, "--orders", "40", "--durability", "none")
 		o := parseShop(t, good(t, "run", "--shop", "--saga", string(m), "--dir", dir, "--orders", "100", "--durability", "none", "--json"))
+		require.Contains(t, good(t, "verify", "--dir", dir), "The ten invariants")
 		require.Zero(t, o.Shop.Open)
 		require.NotZero(t, o.Shop.Completed)
 		require.NotZero(t, o.Shop.Cancelled)
@@ -44,8 +45,6 @@ func TestShop_ChoreographyAndOrchestration_SameState(t *testing.T) {
 		require.NotZero(t, o.Shop.Alerts)
 		require.NotZero(t, o.Shop.Days)
 		hashes = append(hashes, o.Shop.StateHash)
-		require.Contains(t, good(t, "verify", "--dir", dir), "The ten invariants")
-
 		other := orchestration
 		if m == other {
 			other = choreography

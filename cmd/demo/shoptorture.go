@@ -19,10 +19,11 @@ import (
 const (
 	shopTortureRate   = 150 // orders a second: the parties outside keep up
 	shopTortureWindow = 64
-	shopTorturePoison = 40 // one order in so many
-	shopLastOrders    = 20 // taken in peace, at the end
-	cyclesPerShop     = 50 // then another one opens
-	proveEvery        = 10 // cycles
+	shopTorturePoison = 40              // one order in so many
+	shopLastOrders    = 20              // taken in peace, at the end
+	cyclesPerShop     = 50              // then another one opens
+	proveEvery        = 10              // cycles
+	failpointWithin   = 8 * time.Second // of opening: else the child does not come there
 	shopSegmentBytes  = 128 << 10
 )
 
@@ -111,7 +112,7 @@ func (c *shopCampaign) cycles(ctx context.Context, bar *screen.Progress) error {
 		}
 		l, err := liveAndDie(ctx, c.process(child), plan, c.acks, nil)
 		if err != nil {
-			return fmt.Errorf("cycle %d, %+v: %w", i, plan, err)
+			return fmt.Errorf("cycle %d, %+v: %w", i, plan, c.withProof(err))
 		}
 		if l.killed {
 			c.kills++
@@ -168,7 +169,7 @@ func (c *shopCampaign) shopPlan() killPlan {
 		case failpoint.AfterClaim, failpoint.BeforeAnswer, failpoint.ReplyLost:
 			most = 50
 		}
-		plan = killPlan{failpoint: fmt.Sprintf("%s:%d", place, 1+c.rng.Int64N(most)), afterOpen: 30 * time.Second}
+		plan = killPlan{failpoint: fmt.Sprintf("%s:%d", place, 1+c.rng.Int64N(most)), afterOpen: failpointWithin}
 	}
 	return plan
 }
@@ -216,6 +217,15 @@ func (c *shopCampaign) prove(atRest bool) (proven, error) {
 	return found, err
 }
 
+// withProof adds to the failure of a child what is to be said of the log that it leaves.
+func (c *shopCampaign) withProof(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	_, perr := c.prove(false)
+	return errors.Join(err, perr)
+}
+
 // peace lets a last child end in peace, with the bug fixed, and holds the log to everything.
 func (c *shopCampaign) peace(ctx context.Context) (found proven, err error) {
 	orders := int64(shopLastOrders)
@@ -233,7 +243,7 @@ func (c *shopCampaign) peace(ctx context.Context) (found proven, err error) {
 	child := c.child(orders)
 	child.settle, child.fixed, child.late = true, true, true
 	if _, err := liveAndDie(ctx, c.process(child), killPlan{}, c.acks, nil); err != nil {
-		return found, fmt.Errorf("in peace: %w", err)
+		return found, fmt.Errorf("in peace: %w", c.withProof(err))
 	}
 	if err := c.acks.checkAll(c.o.dir); err != nil {
 		return found, err

@@ -3,9 +3,12 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/headrace/headrace/internal/failpoint"
 )
 
 // Kills at random moments, and at named places where the build has them (tag headrace_failpoint).
@@ -14,8 +17,17 @@ func TestTorture_Shop(t *testing.T) {
 		t.Skip("starts processes")
 	}
 	dir := filepath.Join(t.TempDir(), "d")
-	out := good(t, "torture", "--shop", "--dir", dir, "--cycles", "6")
+	cycles := 6
+	if failpoint.Enabled {
+		cycles = deckSize() + 2 // each place once, also if a machine under load is late at two
+	}
+	out := good(t, "torture", "--shop", "--dir", dir, "--cycles", strconv.Itoa(cycles))
 	require.Contains(t, out, "The ten invariants hold (choreography, mode group)")
+	if failpoint.Enabled {
+		for _, place := range failpoint.Places() {
+			require.Regexp(t, "at "+string(place)+" +[1-9]", out)
+		}
+	}
 	good(t, "verify", "--dir", dir)
 }
 

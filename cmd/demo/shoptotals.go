@@ -37,12 +37,7 @@ const aMoment = "a moment"
 // waits for long for its turn.
 func (t *shopTotals) draw(rng *rand.Rand) string {
 	if len(t.deck) == 0 {
-		t.deck = []string{aMoment, aMoment, aMoment}
-		if failpoint.Enabled {
-			for _, place := range failpoint.Places() {
-				t.deck = append(t.deck, string(place))
-			}
-		}
+		t.deck = newDeck()
 		rng.Shuffle(len(t.deck), func(i, j int) { t.deck[i], t.deck[j] = t.deck[j], t.deck[i] })
 	}
 	next := t.deck[0]
@@ -59,6 +54,23 @@ func (p killPlan) place() string {
 	return place
 }
 
+// moments is how many cards of a deck are kills that come at any time.
+const moments = 3
+
+func deckSize() int { return len(newDeck()) }
+
+func newDeck() (deck []string) {
+	for range moments {
+		deck = append(deck, aMoment)
+	}
+	if failpoint.Enabled {
+		for _, place := range failpoint.Places() {
+			deck = append(deck, string(place))
+		}
+	}
+	return deck
+}
+
 // died counts a life.
 func (t *shopTotals) died(plan killPlan, l life) {
 	at := t.byPlace[plan.place()]
@@ -67,8 +79,11 @@ func (t *shopTotals) died(plan killPlan, l life) {
 		t.byPlace[plan.place()] = at
 	}
 	at.planned++
-	if l.struck || plan.failpoint == "" && l.killed {
+	switch {
+	case l.struck || plan.failpoint == "" && l.killed:
 		at.hit++
+	case plan.failpoint != "":
+		t.deck = append(t.deck, plan.place()) // its turn is still to come
 	}
 }
 

@@ -205,6 +205,10 @@ func (t *tree) try(ctx context.Context, m mutation) (verdict string, ok bool) {
 			return "DOES NOT COMPILE:\n" + tail(out, 15), false
 		case len(m.shows) > 0:
 			return "FAILS A TEST, and should only be slower:\n" + tail(out, 15), false
+		case !bytes.Contains(out, []byte(m.says)):
+			return fmt.Sprintf("CAUGHT BY %s, which does not say %q:\n%s", failure(out), m.says, tail(out, 25)), false
+		case m.says != "":
+			return fmt.Sprintf("caught by %s: %s", failure(out), m.says), true
 		default:
 			return "caught by " + failure(out), true
 		}

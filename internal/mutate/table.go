@@ -12,6 +12,7 @@ type mutation struct {
 	tests   [][]string // arguments of go test, one of which has to fail
 	shows   [][]string // arguments of go test for a benchmark, of a mutation that tests cannot see
 	env     []string
+	says    string // what a failing test has to print; "" = anything
 	changes []change
 	line    int // where it begins
 }
@@ -64,6 +65,11 @@ func parse(name, text string) ([]mutation, error) {
 			} else {
 				m.shows = append(m.shows, args)
 			}
+		case word == "says":
+			if rest == "" || m.says != "" {
+				return nil, fail(n, "a mutation says one thing")
+			}
+			m.says = rest
 		case word == "env":
 			m.env = append(m.env, rest)
 		case word == "file":

@@ -14,6 +14,7 @@ why   is handed out
 test  -run '^TestA b$' -tags x ./ring
 test  ./ring
 env   HEADRACE_LONG=1
+says  gate: too high
 file  ring/a.go
 - if need > gate {
 + if need > gate+1 {
@@ -39,6 +40,7 @@ func TestParse_Table(t *testing.T) {
 	require.Equal(t, "a slot too many is handed out", m.why)
 	require.Equal(t, [][]string{{"-run", "^TestA b$", "-tags", "x", "./ring"}, {"./ring"}}, m.tests)
 	require.Equal(t, []string{"HEADRACE_LONG=1"}, m.env)
+	require.Equal(t, "gate: too high", m.says)
 	require.Equal(t, []change{
 		{"ring/a.go", []string{"if need > gate {"}, []string{"if need > gate+1 {"}},
 		{"ring/a.go", []string{"first", "second"}, []string{""}},
@@ -57,6 +59,7 @@ func TestParse_Faults(t *testing.T) {
 		"no test":       "mutation a\nwhy w\nfile f\n- x\n+ y\n",
 		"no why":        "mutation a\ntest ./x\nfile f\n- x\n+ y\n",
 		"open quote":    "mutation a\ntest 'x\n",
+		"says nothing":  "mutation a\nsays\n",
 		"strange word":  "mutation a\nbecause x\n",
 		"empty command": "mutation a\ntest\n",
 	} {
