@@ -77,7 +77,7 @@
 //
 // ring and journal stand alone, and know nothing of each other or of events; event is the envelope
 // and the codec; handlers is the chain. This package wires them. aggregate and saga are built on
-// handlers; event/schema and event/cloudevents on event; audit looks into a log from outside; headracetest is for
-// tests of applications. The folder
+// handlers; event/schema and event/cloudevents on event; audit looks into a log from outside; headracetest tests
+// applications: given events, when a command, then events. The folder
 // examples is a guide in ten small programs.
 package headrace

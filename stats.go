@@ -1,6 +1,8 @@
 package headrace
 
 import (
+	"time"
+
 	"github.com/headrace/headrace/handlers"
 	"github.com/headrace/headrace/journal"
 	"github.com/headrace/headrace/ring"
@@ -10,12 +12,13 @@ import (
 type Stats struct {
 	Ring          ring.Stats
 	Journal       journal.Stats
-	FeedbackBytes int64 // emitted and not yet in the ring
-	OverflowBytes int64 // of events larger than a slot
-	Timers        int64 // events that wait for their time
-	Duplicates    int64 // publishes that were answered from the dedup window
-	Streams       int   // streams of numbered events
-	StreamBytes   int64 // that the places of their events take
+	FeedbackBytes int64     // emitted and not yet in the ring
+	OverflowBytes int64     // of events larger than a slot
+	Timers        int64     // events that wait for their time
+	NextTimer     time.Time // when the first of them is due; zero if there is none
+	Duplicates    int64     // publishes that were answered from the dedup window
+	Streams       int       // streams of numbered events
+	StreamBytes   int64     // that the places of their events take
 	Effects       []handlers.EffectStats
 	Snapshots     SnapshotStats
 }
@@ -36,7 +39,7 @@ func (e *Engine) Stats() Stats {
 		s.Effects = append(s.Effects, x.Stats())
 	}
 	if e.timers != nil {
-		s.Timers = e.timers.Pending()
+		s.Timers, s.NextTimer = e.timers.Pending(), e.nextTimer()
 	}
 	e.snapshots.mu.Lock()
 	s.Snapshots = e.snapshots.stats

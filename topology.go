@@ -84,6 +84,9 @@ func NewTopology(registry *event.Registry) *Topology {
 	return t
 }
 
+// Registry returns the types that the topology was made for.
+func (t *Topology) Registry() *event.Registry { return t.registry }
+
 // Logic is the lane for handlers that react: they run one after the other on one goroutine, behind
 // the journal, and may Emit. Register with handlers.On.
 func (t *Topology) Logic() *handlers.Lane { return t.logic }

@@ -16,6 +16,7 @@ import (
 	"github.com/headrace/headrace/aggregate"
 	"github.com/headrace/headrace/event"
 	"github.com/headrace/headrace/handlers"
+	"github.com/headrace/headrace/headracetest"
 	"github.com/headrace/headrace/journal"
 )
 
@@ -168,29 +169,27 @@ func assertAs(err error, r **headrace.RejectedError) bool {
 }
 
 func TestAggregate_Rejections(t *testing.T) {
+	app := headracetest.New(t, func() *headrace.Topology { top, _ := topology(t); return top }, headracetest.Options{})
+	x := func(v any) any { return headracetest.Key("x", v) }
+	seen := func(v any, version int64) any { // by somebody who wants to write that version
+		return headrace.Message{Value: v, Meta: headrace.Meta{Key: "x", StreamVersion: version}}
+	}
+	app.When(x(deposit{1})).ThenRejected("unknown").
+		When(deposit{1}).ThenRejected(aggregate.NoKeyCode).
+		When(seen(open{"Ada"}, 1)).Then(opened{"Ada"}).
+		When(seen(open{"Bob"}, 1)).ThenRejected(aggregate.ConflictCode).
+		When(seen(deposit{5}, 2)).EveryCrash().Then(deposited{5}).
+		When(seen(deposit{5}, 2)).EveryCrash().ThenRejected(aggregate.ConflictCode).
+		When(x(withdraw{9})).Then(handlers.Rejected{Code: "funds", Reason: "9 of 5"}).
+		ReplayEqualsLive()
+
 	b := start(t, t.TempDir())
 	defer b.stop(t)
-	rejected := func(code string, err error) {
-		t.Helper()
-		var r *headrace.RejectedError
-		require.ErrorAs(t, err, &r)
-		require.Equal(t, code, r.Code)
-		require.NotEmpty(t, r.Reason)
-		require.Greater(t, r.Sequence, r.Command)
-	}
 	_, err := headrace.Call[deposited](limit(t), b.web, deposit{1}, key("x"))
-	rejected("unknown", err)
-	_, err = headrace.Call[deposited](limit(t), b.web, deposit{1}, headrace.Meta{})
-	rejected(aggregate.NoKeyCode, err)
-	one, err := headrace.Call[opened](limit(t), b.web, open{"Ada"}, headrace.Meta{Key: "x", StreamVersion: 1})
-	require.NoError(t, err)
-	require.Equal(t, opened{"Ada"}, one.Value)
-	_, err = headrace.Call[opened](limit(t), b.web, open{"Bob"}, headrace.Meta{Key: "x", StreamVersion: 1})
-	rejected(aggregate.ConflictCode, err)
-	_, err = headrace.Call[deposited](limit(t), b.web, deposit{5}, headrace.Meta{Key: "x", StreamVersion: 2})
-	require.NoError(t, err)
-	_, err = headrace.Call[deposited](limit(t), b.web, deposit{5}, headrace.Meta{Key: "x", StreamVersion: 2})
-	rejected(aggregate.ConflictCode, err)
+	var r *headrace.RejectedError
+	require.ErrorAs(t, err, &r)
+	require.Equal(t, "unknown", r.Code)
+	require.Greater(t, r.Sequence, r.Command)
 	_, err = headrace.Publish(limit(t), b.web, deposited{1}, key("x"))
 	require.ErrorIs(t, err, handlers.ErrOwned)
 	_, err = b.web.PublishBatch(limit(t), []headrace.Message{{Value: deposited{1}, Meta: key("x")}})

@@ -106,25 +106,30 @@ func define(r *event.Registry) *saga.Definition[order] {
 // shop is an engine with the saga, and all that was said about one order.
 type shop struct {
 	*headrace.Engine
-	t     *testing.T
-	out   *headrace.Producer
-	clock *headracetest.Clock
-	table *handlers.Projection[saga.Table[order]]
+	t   *testing.T
+	out *headrace.Producer
+}
+
+func topology() (*headrace.Topology, *handlers.Projection[saga.Table[order]]) {
+	r := types()
+	d := define(r)
+	top := headrace.NewTopology(r)
+	if err := d.Attach(top.Logic()); err != nil {
+		panic(err)
+	}
+	table := d.Projection("sagas")
+	top.Project(table, headrace.LaneOptions{})
+	return top, table
 }
 
 func start(t *testing.T, dir string, clock *headracetest.Clock) shop {
 	t.Helper()
-	r := types()
-	d := define(r)
-	top := headrace.NewTopology(r)
-	require.NoError(t, d.Attach(top.Logic()))
-	table := d.Projection("sagas")
-	top.Project(table, headrace.LaneOptions{})
+	top, _ := topology()
 	e, err := headrace.Open(dir, top, headrace.Options{Clock: clock, Journal: journal.Options{SegmentBytes: 64 << 10, Durability: journal.None()}})
 	require.NoError(t, err)
 	out, err := e.Producer("outside")
 	require.NoError(t, err)
-	return shop{e, t, out, clock, table}
+	return shop{e, t, out}
 }
 
 func limit(t testing.TB) context.Context {
@@ -267,64 +272,24 @@ func TestSaga_FailedShipping_UndoesPaymentFirst(t *testing.T) {
 		"[undoing reserve 0] release [compensated reserve 0] cancelled(ship: lost)", inside(s.story(dir)))
 }
 
-// settle waits until the saga's instance has made n changes.
-func (s shop) settle(n int64) {
-	s.t.Helper()
-	ctx := limit(s.t)
-	for {
-		var version, at int64
-		s.table.View(func(t *saga.Table[order], seq int64) {
-			i, _ := t.Get("17")
-			version, at = i.Version, seq
-		})
-		if version >= n {
-			require.Equal(s.t, n, version)
-			return
-		}
-		require.NoError(s.t, s.table.WaitFor(ctx, at+1))
-	}
-}
-
 // TestSaga_Timeouts: the payment is tried again, then undone because it may have worked; its undoing is
-// tried again and gets stuck, until somebody resumes it. In between the engine is opened again: deadlines
-// survive.
+// tried again and gets stuck, until somebody resumes it. In between the engine crashes: deadlines survive.
 func TestSaga_Timeouts(t *testing.T) {
-	dir := t.TempDir()
-	clock := headracetest.NewClock(time.Unix(1000, 0))
-	s := start(t, dir, clock)
-	again := func() {
-		require.NoError(t, s.Close(limit(t)))
-		s = start(t, dir, clock)
-	}
-	later := func() { clock.Advance(61 * time.Second) }
-	say(s, placed{100})
-	s.settle(1)
-	again()
-	say(s, reserved{"A1"})
-	s.settle(2)
-	again()
-	later()
-	s.settle(3) // pay again
-	again()
-	later()
-	s.settle(4) // in doubt: refund
-	later()
-	s.settle(5) // refund again
-	say(s, paid{OK: true})
-	again()
-	later()
-	s.settle(6) // stuck
-	later()
-	_, err := headrace.Publish(limit(t), s.out, saga.Resume{Saga: "another"}, headrace.Meta{Key: "17"})
-	require.NoError(t, err)
-	_, err = headrace.Publish(limit(t), s.out, saga.Resume{Saga: "order"}, headrace.Meta{Key: "17"})
-	require.NoError(t, err)
-	s.settle(7)
-	say(s, refunded{})
-	s.settle(8)
-	say(s, released{})
-	s.settle(9)
-	s.table.View(func(tb *saga.Table[order], _ int64) {
+	app := headracetest.NewWith(t, topology, headracetest.Options{})
+	say := func(v any) any { return headracetest.Key("17", v) }
+	app.When(say(placed{100})).EveryCrash().ThenIncludes(reserve{}).
+		Crash().When(say(reserved{"A1"})).EveryCrash().ThenIncludes(told{}).
+		Crash().WhenAdvanced(59 * time.Second).ThenNothing().
+		Crash().Advance(2 * time.Second).                           // pay again
+		Crash().Advance(61 * time.Second).Advance(61 * time.Second) // in doubt: refund, and refund again
+	app.When(say(paid{OK: true})).ThenNothing().
+		Crash().Advance(61 * time.Second).WhenAdvanced(time.Hour).ThenNothing(). // stuck
+		When(say(saga.Resume{Saga: "another"})).ThenNothing().
+		When(say(saga.Resume{Saga: "order"})).And().
+		When(say(refunded{})).ThenIncludes(release{"A1"}).
+		When(say(released{})).EveryCrash().ThenIncludes(cancelled{"pay: timed out"}).
+		ReplayEqualsLive()
+	app.Parts().View(func(tb *saga.Table[order], _ int64) {
 		i, ok := tb.Get("17")
 		require.True(t, ok)
 		require.Equal(t, saga.Compensate, i.Phase)
@@ -332,7 +297,7 @@ func TestSaga_Timeouts(t *testing.T) {
 	})
 	require.Equal(t, "[doing reserve 0] reserve [doing pay 0] told pay [doing pay 1] pay [undoing pay 0] refund "+
 		"[undoing pay 1] refund [stuck pay 1] [undoing pay 0] refund [undoing reserve 0] release [compensated reserve 0] "+
-		"cancelled(pay: timed out)", inside(s.story(dir)))
+		"cancelled(pay: timed out)", inside(tell(t, app.Dir())))
 }
 
 func TestAttach_Faults(t *testing.T) {

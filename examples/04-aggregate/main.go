@@ -21,18 +21,13 @@ type (
 	Account   struct{ Balance int64 }
 )
 
-func main() {
-	dir, err := os.MkdirTemp("", "headrace-")
-	check(err)
-	defer os.RemoveAll(dir)
-	ctx := context.Background()
-
+// bank is the application; bank_test.go tests it.
+func bank() *headrace.Topology {
 	types := event.NewRegistry()
 	event.MustRegister[Deposit](types, "deposit", 1, event.TypeOptions{Kind: event.Command})
 	event.MustRegister[Withdraw](types, "withdraw", 1, event.TypeOptions{Kind: event.Command})
 	event.MustRegister[Deposited](types, "deposited", 1)
 	event.MustRegister[Withdrawn](types, "withdrawn", 1)
-
 	accounts := aggregate.Define[Account]("account")
 	aggregate.Evolve(accounts, func(a *Account, e Deposited) { a.Balance += e.Amount })
 	aggregate.Evolve(accounts, func(a *Account, e Withdrawn) { a.Balance -= e.Amount })
@@ -47,11 +42,18 @@ func main() {
 	})
 	topology := headrace.NewTopology(types)
 	check(accounts.Attach(topology.Logic()))
+	return topology
+}
 
-	eng, err := headrace.Open(dir, topology, headrace.Options{})
+func main() {
+	dir, err := os.MkdirTemp("", "headrace-")
+	check(err)
+	defer os.RemoveAll(dir)
+	eng, err := headrace.Open(dir, bank(), headrace.Options{})
 	check(err)
 	web, err := eng.Producer("web")
 	check(err)
+	ctx := context.Background()
 	ada := headrace.Meta{Key: "ada"}
 	_, err = headrace.Call[Deposited](ctx, web, Deposit{100}, ada)
 	check(err)
@@ -66,8 +68,7 @@ func main() {
 		fmt.Println("withdrawn:", reply.Value.Amount)
 	}
 	ada.StreamVersion = 2 // whoever has looked at version 1 wants to write version 2
-	_, err = headrace.Call[Deposited](ctx, web, Deposit{1}, ada)
-	if errors.As(err, &rejected) {
+	if _, err = headrace.Call[Deposited](ctx, web, Deposit{1}, ada); errors.As(err, &rejected) {
 		fmt.Println("rejected:", rejected.Code, "-", rejected.Reason)
 	}
 	check(eng.Close(ctx))

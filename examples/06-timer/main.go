@@ -20,12 +20,8 @@ type (
 	Reminder struct{}
 )
 
-func main() {
-	dir, err := os.MkdirTemp("", "headrace-")
-	check(err)
-	defer os.RemoveAll(dir)
-	ctx := context.Background()
-
+// dunning is the application; dunning_test.go tests it.
+func dunning() *headrace.Topology {
 	types := event.NewRegistry()
 	event.MustRegister[Placed](types, "placed", 1)
 	event.MustRegister[Paid](types, "paid", 1)
@@ -38,6 +34,15 @@ func main() {
 	handlers.Decide(topology.Logic(), "dunning", func(c *handlers.Context, _ Paid) error {
 		return handlers.Cancel(c, "remind/"+c.Key())
 	})
+	return topology
+}
+
+func main() {
+	dir, err := os.MkdirTemp("", "headrace-")
+	check(err)
+	defer os.RemoveAll(dir)
+	ctx := context.Background()
+	topology := dunning()
 	reminded := make(chan string, 1)
 	out := handlers.NewProjection("out", new(int))
 	handlers.Apply(out, func(_ *int, c *handlers.Context, _ Reminder) error { reminded <- c.Key(); return nil })
