@@ -56,7 +56,7 @@ func (e *Engine) Append(ctx context.Context, stream string, expected int64, mess
 // room, but not once the events have their numbers.
 //
 // With ids in Meta.ID it may be repeated: what was appended before is not appended again, whatever version is expected.
-// Errors: *VersionError; *TrimmedError for a repeat of what the log has given up since; *event.FieldError for a stream without a name, a Meta.Key of another stream, a Meta.StreamVersion, and a
+// Errors: *VersionError; *TrimmedError for a repeat of what the log has given up since; *event.FieldError for a stream without a name, a Meta.Key of another stream, a Meta.StreamVersion, a Meta.Source, and a
 // command, which is no event of a stream; ErrWouldDeadlock in every handler; those of PublishBatch.
 func (p *Producer) Append(ctx context.Context, stream string, expected int64, messages ...Message) (Appended, error) {
 	var none Appended
@@ -119,6 +119,9 @@ func checkAppend(stream string, expected int64, messages []Message) error {
 		}
 		if m.Meta.StreamVersion != 0 {
 			return inBatch(messages, i, bad("StreamVersion", "is given by Append"))
+		}
+		if m.Meta.sourced() {
+			return inBatch(messages, i, bad("Source", "is for Publish and PublishBatch; Append is repeated by Meta.ID"))
 		}
 	}
 	return nil

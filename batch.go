@@ -34,16 +34,24 @@ func (p *Producer) publishAll(ctx context.Context, messages []Message, try bool)
 	if err != nil {
 		return 0, err
 	}
-	ids, first, err := p.beginAll(ctx, messages, bounds, try)
-	if err != nil || first != 0 {
+	source, err := sourceOf(messages)
+	if err != nil {
+		return 0, err
+	}
+	if first, fresh, err := source.begin(ctx, p.engine, try); err != nil || !fresh {
 		return first, err
 	}
 	done := false
+	var ids []repeatable
 	defer func() { // also when an encoder ends the goroutine
 		if !done {
 			p.cancelAll(ids)
+			source.end(p.engine, 0)
 		}
 	}()
+	if ids, first, err = p.beginAll(ctx, messages, bounds, try); err != nil || first != 0 {
+		return first, err
+	}
 	lo, err := p.claimAndFill(ctx, messages, bounds, try)
 	if err != nil {
 		return 0, err
@@ -52,6 +60,7 @@ func (p *Producer) publishAll(ctx context.Context, messages []Message, try bool)
 	for _, r := range ids {
 		p.engine.dedup.Done(r.id, lo+int64(r.index))
 	}
+	source.end(p.engine, lo)
 	return lo, nil
 }
 

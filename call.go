@@ -46,6 +46,9 @@ func Call[R, C any](ctx context.Context, p *Producer, cmd C, m Meta) (Reply[R], 
 		return reply, ErrWouldDeadlock
 	}
 	id := m.ID
+	if id.IsZero() && m.sourced() {
+		return reply, &event.FieldError{Field: "ID", Reason: "is missing: by it a command from a source is known when it is repeated", Err: event.ErrHeader}
+	}
 	if id.IsZero() {
 		id = event.NewID()
 		m.call = id

@@ -33,6 +33,7 @@ type Engine struct {
 	overflow *handlers.Overflow
 	feedback *handlers.Feedback
 	dedup    *handlers.Dedup
+	inbox    *handlers.Inbox
 	streams  *handlers.Streams
 	replies  *handlers.Replies
 	timers   *handlers.Timers
@@ -244,6 +245,7 @@ func (e *Engine) recover() (*history, error) {
 		e.log.Warn("headrace: passed over", "error", why)
 	}
 	e.timers, e.dedup, e.streams = e.topology.timers, h.dedup, h.streams
+	e.inbox = h.inbox
 	h.last, h.now, h.acceptSchema = max(h.last, e.journal.Written()), e.now, e.options.AcceptSchema
 	if err := h.introduce(j, e.topology); err != nil {
 		return nil, err

@@ -143,3 +143,26 @@ func ExampleEngine_Follow_late() {
 	// orders.placed
 	// orders.shipped
 }
+
+// A bridge from a queue outside, which delivers at least once, and after a restart goes on where the log is.
+func ExampleEngine_Inbox() {
+	eng, done := opened(headrace.NewTopology(subscriberTypes()))
+	defer done()
+	p, err := eng.Producer("bridge")
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, offset := range []int64{5, 6, 6, 5, 7} { // the queue delivers some again
+		v := OrderPlaced{fmt.Sprint(offset), 100}
+		m := headrace.Meta{Key: v.Order, Source: "queue/orders", SourceOffset: offset}
+		if _, err := headrace.Publish(context.Background(), p, v, m); err != nil {
+			log.Fatal(err)
+		}
+	}
+	at, _ := eng.Inbox("queue/orders")
+	fmt.Println("go on behind offset", at.Offset)
+	fmt.Println(eng.Stats().Ring.Cursor-at.Sequence, "events behind it")
+	// Output:
+	// go on behind offset 7
+	// 0 events behind it
+}

@@ -160,7 +160,7 @@ func (e *Engine) learnNothing() (*history, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.timers = e.topology.timers
+	e.timers, e.inbox = e.topology.timers, h.inbox
 	h.now = e.now
 	e.snapshots = &snapshots{engine: e, turn: make(chan struct{}, 1), ended: make(chan struct{})} // none, and never any
 	for _, c := range e.topology.registry.Types() {

@@ -32,6 +32,17 @@ type Meta struct {
 	// 0: any. It is for commands alone: other events get a number with Producer.Append.
 	StreamVersion int64
 
+	// Source is where the message comes from that is published, such as a partition of a queue outside, and SourceOffset
+	// its place there, from 0. Both stand in the event. The offsets of a source ascend, with gaps or without: what is at or
+	// below the last one in the log (Engine.Inbox) is a repeat, whatever it holds, and is not published again; the sequence
+	// is then that of the source's first event with at least this offset, 0 if the log does not hold that any more (in
+	// memory: if it is not among the last 256). So a consumer that is told everything at least once, and after a crash
+	// goes on behind Engine.Inbox, has everything in the log once. Messages of a source whose order is not kept need an
+	// ID instead: one that comes late would be taken for a repeat. One message of a source is published at a time; others
+	// wait. The name has up to 255 bytes; engines keep some bytes of each source for ever. Default: none.
+	Source       string
+	SourceOffset int64
+
 	call event.ID // the id of a Call that brought none: no deduplication for it
 }
 
@@ -167,6 +178,14 @@ func publishChecked[T any](ctx context.Context, p *Producer, bound *handlers.Bou
 	if err := p.admit(ctx); err != nil {
 		return 0, false, err
 	}
+	if m.sourced() {
+		return publishSourced(ctx, p, bound, codec, v, m)
+	}
+	return publishIdentified(ctx, p, bound, codec, v, m)
+}
+
+// publishIdentified publishes an event unless its id was published before.
+func publishIdentified[T any](ctx context.Context, p *Producer, bound *handlers.Bound, codec *event.Type[T], v *T, m *Meta) (seq int64, fresh bool, err error) {
 	if m.ID.IsZero() {
 		seq, err := publish(ctx, p, bound, codec, v, m)
 		return seq, true, err
@@ -310,6 +329,7 @@ func (p *Producer) begin(s *handlers.Slot, bound *handlers.Bound, m *Meta, kind 
 func (p *Producer) header(h *event.Header, m *Meta, kind event.Kind, version uint16) error {
 	h.Kind, h.Version, h.ID, h.Idempotent = m.Kind, version, m.ID, !m.ID.IsZero()
 	h.CorrelationID, h.CausationID, h.Trace, h.Producer, h.Key = m.CorrelationID, m.CausationID, m.Trace, p.name, m.Key
+	h.Source, h.SourceOffset = m.Source, m.SourceOffset
 	if h.Kind == 0 {
 		h.Kind = kind
 	}

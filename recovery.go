@@ -26,6 +26,7 @@ type history struct {
 	outcomes     map[uint64]map[int64]handlers.Outcome // of failures, by handler and the cause that they answer
 	dedup        *handlers.Dedup                       // nil: not wanted
 	streams      *handlers.Streams                     // numbers of the events in their streams
+	inbox        *handlers.Inbox                       // offsets of sources outside
 	begun        bool                                  // a record was seen
 	begin        int64                                 // first sequence of the log when it was new
 	voids        int64                                 // sequences that carry nothing, lost ones aside
@@ -45,7 +46,7 @@ func newHistory(dedup *handlers.Dedup, streams *handlers.Streams) (*history, err
 	if err != nil {
 		return nil, err
 	}
-	return &history{catalog: c, handlers: map[string]int64{}, effectTypes: map[string]string{}, names: newHandlerNames(), schema: map[string]typeDescribed{}, watermarks: map[uint64]int64{}, outcomes: map[uint64]map[int64]handlers.Outcome{}, dedup: dedup, streams: streams}, nil
+	return &history{catalog: c, handlers: map[string]int64{}, effectTypes: map[string]string{}, names: newHandlerNames(), schema: map[string]typeDescribed{}, watermarks: map[uint64]int64{}, outcomes: map[uint64]map[int64]handlers.Outcome{}, dedup: dedup, streams: streams, inbox: handlers.NewInbox()}, nil
 }
 
 // learn takes one record in.
@@ -130,6 +131,9 @@ func (h *history) learn(rec journal.Record) error {
 		if err := h.streams.Learn(v, rec.Sequence, h.lost > 0); err != nil {
 			return fmt.Errorf("%w: event %d does not follow in its stream: %w", ErrLog, rec.Sequence, err)
 		}
+	}
+	if s := v.SourceBytes(); s != nil {
+		h.inbox.Learn(s, v.SourceOffset(), rec.Sequence)
 	}
 	if h.dedup != nil && v.Idempotent() {
 		h.dedup.Learn(v.ID(), rec.Sequence, rec.Type)

@@ -20,6 +20,7 @@ type opening struct {
 	timers  []byte                     // nil: no lane kept any
 	dedup   []handlers.DedupImage
 	streams []byte
+	inbox   []handlers.InboxImage
 	alone   map[string]bool // lanes that it has nothing for, and that read the log from its beginning
 }
 
@@ -228,6 +229,8 @@ func open(f *snapshot.File) (*opening, error) {
 			o.dedup, err = decodeDedup(s.Data)
 		case s.Kind == snapshot.KindStreams:
 			o.streams = s.Data
+		case s.Kind == snapshot.KindInbox:
+			o.inbox, err = handlers.DecodeInbox(s.Data)
 		case s.Kind != snapshot.KindEngine:
 			err = fmt.Errorf("nobody knows what to do with %s", s)
 		}
@@ -376,6 +379,7 @@ func (h *history) goOnFrom(o *opening) error {
 	if err := h.streams.Decode(o.streams); err != nil {
 		return &misfit{err}
 	}
+	h.inbox.Load(o.inbox)
 	if h.dedup != nil {
 		for _, d := range o.dedup {
 			h.dedup.Learn(d.ID, d.Sequence, d.Type)

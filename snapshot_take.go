@@ -39,6 +39,7 @@ type captured struct {
 	complete int64 // answers to events up to sequence stand at or below it
 	images   []*handlers.Image
 	dedup    []handlers.DedupImage
+	inbox    []handlers.InboxImage
 }
 
 // newSnapshots looks at what there is, once the log was replayed.
@@ -103,6 +104,9 @@ func (e *Engine) capture(ctx context.Context) (*captured, error) {
 	if c.dedup, err = e.dedup.Image(ctx, seq); err != nil {
 		return nil, err
 	}
+	if c.inbox, err = e.inbox.Image(ctx, seq); err != nil {
+		return nil, err
+	}
 	// The window has forgotten for ids that came later, so those must be safe too.
 	c.complete = max(seq, emitted, e.ring.Cursor())
 	if err := e.WaitDurable(ctx, c.complete); err != nil {
@@ -127,6 +131,9 @@ func (e *Engine) atRest(ctx context.Context) (*captured, error) {
 	}
 	var err error
 	if c.dedup, err = e.dedup.Image(ctx, last); err != nil {
+		return nil, err
+	}
+	if c.inbox, err = e.inbox.Image(ctx, last); err != nil {
 		return nil, err
 	}
 	return c, e.journal.WaitDurable(ctx, last)
@@ -235,6 +242,7 @@ func (n *snapshots) file(c *captured) (f *snapshot.File, pause time.Duration, er
 	}
 	f.Sections[0].Data = k.append(nil)
 	f.Sections = append(f.Sections, snapshot.Section{Kind: snapshot.KindDedup, Data: appendDedup(nil, c.dedup)})
+	f.Sections = append(f.Sections, snapshot.Section{Kind: snapshot.KindInbox, Data: handlers.AppendInbox(nil, c.inbox)})
 	streams, err := e.streams.AppendTo(nil, c.sequence, func(from, to int64, fn func(journal.Record) error) error {
 		if err := e.WaitWritten(e.ctx, to); err != nil {
 			return err

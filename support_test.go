@@ -175,7 +175,14 @@ type logged struct {
 // readLog reads the log of dir, which nobody writes.
 func readLog(t testing.TB, dir string) []logged {
 	t.Helper()
-	r, err := journal.OpenReader(dir, 1, journal.ReaderOptions{})
+	return readFrom(t, dir, 1)
+}
+
+// readLogFrom is readLog for a log that may have lost its beginning.
+func readLogFrom(t testing.TB, dir string) []logged { return readFrom(t, dir, 0) }
+
+func readFrom(t testing.TB, dir string, from int64) []logged {
+	r, err := journal.OpenReader(dir, from, journal.ReaderOptions{})
 	require.NoError(t, err)
 	defer r.Close()
 	var all []logged

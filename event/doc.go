@@ -52,8 +52,9 @@
 //	     7  no group: the publisher chose the id, and it counts for deduplication
 //	     8  stream version: i64 from 1, the event's number in the stream that its key names; of a command,
 //	        the number that it expects
+//	     9  source: u8 n from 1, n bytes of UTF-8, i64 offset from 0: where outside the event comes from
 //
-// The payload runs from the header's end to the body's. Bits 9 to 15 are not in use. A reader
+// The payload runs from the header's end to the body's. Bits 10 to 15 are not in use. A reader
 // that meets one set takes the groups that it knows, skips to the payload, and keeps the body as
 // it is; so a new bit must mean something that an old reader may miss, and puts its group behind
 // the others. What an old reader must not miss needs another layout number, which it refuses.

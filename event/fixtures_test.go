@@ -229,6 +229,9 @@ func randomHeader(rnd *rand.Rand) Header {
 	if coin() {
 		h.StreamVersion = max(1, rnd.Int64()>>rnd.IntN(63))
 	}
+	if rnd.IntN(3) == 0 {
+		h.Source, h.SourceOffset = string("queue/7 \u00e4"[:1+rnd.IntN(8)]), rnd.Int64()>>rnd.IntN(64)
+	}
 	if coin() {
 		h.Extensions = []byte("x" + randomText(rnd, 100))
 	}

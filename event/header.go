@@ -39,6 +39,11 @@ type Header struct {
 	// command expects.
 	StreamVersion int64
 
+	// Source is where outside the event comes from, and SourceOffset its place there, at least 0: UTF-8, up to 255
+	// bytes; "" = nowhere.
+	Source       string
+	SourceOffset int64
+
 	// Idempotent says that the publisher chose ID, so that another event with it is a repeat.
 	Idempotent bool
 
@@ -76,6 +81,7 @@ const (
 	flagExtensions
 	flagIdempotent // no group
 	flagStreamVersion
+	flagSource
 
 	flagsKnown = 1<<iota - 1
 )
@@ -87,12 +93,14 @@ const (
 	traceBytes  = 32
 
 	streamVersionBytes = 8
+	sourceOffsetBytes  = 8
 )
 
 // AppendHeader appends h in the layout of a body; the payload goes right behind it. It does not
 // allocate when dst has room, and returns dst as it was, with a [*FieldError], when a field is too
 // long (ErrFieldTooLong) or without meaning (ErrHeader): an ID of zero, a kind that does not
-// exist, text that is not UTF-8, a trace with only one of its ids, a negative stream version.
+// exist, text that is not UTF-8, a trace with only one of its ids, a negative stream version, a negative offset or one
+// without a source.
 func AppendHeader(dst []byte, h *Header) ([]byte, error) {
 	kind, version := h.Kind, h.Version
 	if kind == 0 {
@@ -137,6 +145,10 @@ func AppendHeader(dst []byte, h *Header) ([]byte, error) {
 	if h.StreamVersion != 0 {
 		flags |= flagStreamVersion
 		size += streamVersionBytes
+	}
+	if h.Source != "" {
+		flags |= flagSource
+		size += 1 + len(h.Source) + sourceOffsetBytes
 	}
 	if err := h.check(kind, size); err != nil {
 		return dst, err
@@ -199,6 +211,11 @@ func (h *Header) putGroups(b []byte, flags uint16) {
 	}
 	if flags&flagStreamVersion != 0 {
 		binary.LittleEndian.PutUint64(b, uint64(h.StreamVersion))
+		b = b[streamVersionBytes:]
+	}
+	if flags&flagSource != 0 {
+		b[0] = byte(len(h.Source))
+		binary.LittleEndian.PutUint64(b[1+copy(b[1:], h.Source):], uint64(h.SourceOffset))
 	}
 }
 
@@ -221,6 +238,14 @@ func (h *Header) check(kind Kind, size int) error {
 		return &FieldError{"Header", tooLong(size, MaxHeaderBytes), ErrFieldTooLong}
 	case h.StreamVersion < 0:
 		return &FieldError{"StreamVersion", "is negative", ErrHeader}
+	case len(h.Source) > 255:
+		return &FieldError{"Source", tooLong(len(h.Source), 255), ErrFieldTooLong}
+	case h.SourceOffset < 0:
+		return &FieldError{"SourceOffset", "is negative", ErrHeader}
+	case h.SourceOffset != 0 && h.Source == "":
+		return &FieldError{"SourceOffset", "has no source", ErrHeader}
+	case !utf8.ValidString(h.Source):
+		return &FieldError{"Source", "is not UTF-8", ErrHeader}
 	case !utf8.ValidString(h.Producer):
 		return &FieldError{"Producer", "is not UTF-8", ErrHeader}
 	case !utf8.ValidString(h.Key):

@@ -74,6 +74,10 @@ func AppendJSON(dst []byte, r *Registry, typeName string, sequence int64, v View
 	if n := v.StreamVersion(); n != 0 {
 		out = strconv.AppendInt(append(out, `,"streamVersion":`...), n, 10)
 	}
+	if s := v.SourceBytes(); s != nil {
+		out = pack.AppendJSONString(append(out, `,"source":`...), string(s))
+		out = strconv.AppendInt(append(out, `,"sourceOffset":`...), v.SourceOffset(), 10)
+	}
 	if x := v.Extensions(); x != nil {
 		out = append(out, `,"extensions":"`...)
 		out = append(base64.StdEncoding.AppendEncode(out, x), '"')

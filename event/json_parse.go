@@ -29,6 +29,8 @@ type jsonEvent struct {
 	Traceparent string          `json:"traceparent"`
 	Idempotent  bool            `json:"idempotent"`
 	Number      int64           `json:"streamVersion"`
+	Source      string          `json:"source"`
+	Offset      int64           `json:"sourceOffset"`
 	Extensions  string          `json:"extensions"`
 	Data        json.RawMessage `json:"data"`
 }
@@ -119,6 +121,8 @@ func (e *jsonEvent) header() (Header, error) {
 		Producer:      e.Producer,
 		Key:           e.Key,
 		StreamVersion: e.Number,
+		Source:        e.Source,
+		SourceOffset:  e.Offset,
 		Idempotent:    e.Idempotent,
 	}
 	if h.Version, err = parseVersion(e.Version); err != nil {

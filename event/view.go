@@ -124,6 +124,18 @@ func (v *View) parseGroups() error {
 		}
 		pos += streamVersionBytes
 	}
+	if v.flags&flagSource != 0 {
+		if _, _, pos, err = field(h, pos, 1, true); err != nil {
+			return err
+		}
+		if len(h)-pos < sourceOffsetBytes {
+			return malformed(pos, "header ends inside a group")
+		}
+		if int64(binary.LittleEndian.Uint64(h[pos:])) < 0 {
+			return malformed(pos, "offset below 0")
+		}
+		pos += sourceOffsetBytes
+	}
 	if pos != len(h) && v.flags&^flagsKnown == 0 {
 		return malformed(pos, "header longer than its groups")
 	}
@@ -315,6 +327,36 @@ func (v *View) versionAt() int {
 	return v.at(flagProducer)
 }
 
+// SourceBytes returns where outside the event comes from, in place, nil for nowhere.
+func (v View) SourceBytes() []byte {
+	if v.flags&flagSource == 0 {
+		return nil
+	}
+	at := v.sourceAt()
+	return v.slice(uint16(at+1), uint16(v.body[at]))
+}
+
+// Source is SourceBytes as a string.
+func (v View) Source() string { return string(v.SourceBytes()) }
+
+// SourceOffset returns the event's place in its source, 0 where it has none.
+func (v View) SourceOffset() int64 {
+	if v.flags&flagSource == 0 {
+		return 0
+	}
+	at := v.sourceAt()
+	return int64(binary.LittleEndian.Uint64(v.body[at+1+int(v.body[at]):]))
+}
+
+// sourceAt is the offset of the source: it stands behind the stream version.
+func (v *View) sourceAt() int {
+	at := v.versionAt()
+	if v.flags&flagStreamVersion != 0 {
+		at += streamVersionBytes
+	}
+	return at
+}
+
 // Idempotent reports whether the publisher chose the id, so that another event with it is a
 // repeat.
 func (v View) Idempotent() bool { return v.flags&flagIdempotent != 0 }
@@ -336,6 +378,8 @@ func (v View) Header() Header {
 		Producer:      v.Producer(),
 		Key:           v.Key(),
 		StreamVersion: v.StreamVersion(),
+		Source:        v.Source(),
+		SourceOffset:  v.SourceOffset(),
 		Idempotent:    v.Idempotent(),
 	}
 	h.Origin, h.HasOrigin = v.Origin()

@@ -24,7 +24,7 @@
 //	streamversion    the event's number in the stream of its key, in decimal
 //	correlationid, causationid, producer, idempotent
 //
-// What an event does not have is left out. Origin and Header.Extensions stay at home: they mean something
+// What an event does not have is left out. Origin, Source and Header.Extensions stay at home: they mean something
 // in the log that wrote them only.
 //
 // A CloudEvent of another system may have any text as its id. One that is no UUID becomes the id that

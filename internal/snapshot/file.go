@@ -27,6 +27,7 @@ const (
 	KindTimers  uint16 = 5
 	KindDedup   uint16 = 6
 	KindStreams uint16 = 7
+	KindInbox   uint16 = 8
 )
 
 // ErrDamaged reports a file whose bytes are not what was written.
@@ -243,7 +244,7 @@ func Decode(data []byte) (*File, error) {
 	return f, nil
 }
 
-var kindNames = map[uint16]string{KindEngine: "engine", KindLane: "lane", KindState: "state", KindParked: "parked", KindTimers: "timers", KindDedup: "dedup", KindStreams: "streams"}
+var kindNames = map[uint16]string{KindEngine: "engine", KindLane: "lane", KindState: "state", KindParked: "parked", KindTimers: "timers", KindDedup: "dedup", KindStreams: "streams", KindInbox: "inbox"}
 
 // String names the section for people.
 func (s *Section) String() string {
