@@ -74,6 +74,18 @@ func (a *ahead) take() (*segment, error) {
 	return nil, ErrClosed
 }
 
+// ballast gives up the segment that lies ready, so that on a full disk there is room for something small.
+// The next one is made when the writer wants it again. It returns false if there was none.
+func (a *ahead) ballast() bool {
+	a.mu.Lock()
+	s := a.spare
+	if s != nil {
+		a.spare, a.want = nil, false
+	}
+	a.mu.Unlock()
+	return s != nil && a.drop(s) == nil
+}
+
 // giveBack returns a segment that could not be put in its place.
 func (a *ahead) giveBack(s *segment) {
 	a.mu.Lock()

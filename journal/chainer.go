@@ -226,7 +226,7 @@ func (c *chainer) append(l Link) error {
 	}
 	b := make([]byte, linkBytes)
 	l.encode(b)
-	if _, err := c.f.WriteAt(b, c.end); err != nil {
+	if err := c.j.withRoom(func() error { _, err := c.f.WriteAt(b, c.end); return err }); err != nil {
 		return err
 	}
 	if err := c.f.sync(); err != nil {

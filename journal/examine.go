@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"os"
 )
 
 // examine judges the segments in order and fills in the verdict. The error is a refusal:
@@ -164,6 +165,13 @@ func (s *survey) examineRecords(i int, prevTime int64) error {
 		seg.scan = scanLoaded(m, &seg.hdr, stop, prevTime, load, s.pace)
 		return nil
 	})
+	if s.live && errors.Is(err, os.ErrNotExist) {
+		seg.gone = true
+		if seg.lastKnown, seg.lastTime = seg.first-1, prevTime; !newest {
+			seg.lastKnown = s.segs[i+1].first - 1
+		}
+		return nil
+	}
 	if err != nil {
 		return corrupt(seg, recordsOffset, seg.first, err)
 	}

@@ -89,7 +89,7 @@ func (j *Journal) changeHolds(change func(map[string]Hold) error) error {
 	if err := change(holds); err != nil {
 		return err
 	}
-	return writeHolds(j.st, j.dir, sortedHolds(holds))
+	return j.withRoom(func() error { return writeHolds(j.st, j.dir, sortedHolds(holds)) })
 }
 
 // readHolds reads the file: a line with the CRC32C of the rest in hex, then JSON. A file that

@@ -409,7 +409,7 @@ func (j *Journal) fail(err error) {
 func (j *Journal) poison(name string, cause error) {
 	j.fail(fmt.Errorf("%w: %s: %w", ErrPoisoned, name, cause))
 	j.o.Logger.Error("journal: poisoned by a failed sync", "dir", j.dir, "segment", name, "durable", j.Durable(), "err", cause)
-	f, err := j.st.create(filepath.Join(j.dir, failedName), 0)
+	f, err := j.createSmall(failedName)
 	if err != nil {
 		return
 	}
@@ -421,6 +421,25 @@ func (j *Journal) poison(name string, cause error) {
 	if err == nil {
 		_ = j.st.syncDir(j.dir)
 	}
+}
+
+// withRoom does f, and once more after a segment that lay ready has made room, if f fails because the disk
+// is full: the small files of a journal shall be written even then.
+func (j *Journal) withRoom(f func() error) error {
+	err := f()
+	if err != nil && isNoSpace(err) && j.ahead.ballast() {
+		err = f()
+	}
+	return err
+}
+
+// createSmall makes an empty file in the journal's directory, withRoom.
+func (j *Journal) createSmall(name string) (f file, err error) {
+	err = j.withRoom(func() (err error) {
+		f, err = j.st.create(filepath.Join(j.dir, name), 0)
+		return err
+	})
+	return f, err
 }
 
 // Close commits what is staged (but for an unfinished atomic batch, which it takes back), syncs,

@@ -51,6 +51,9 @@ func makePlan(st storage, dir string, o RepairOptions) (*RepairPlan, error) {
 	errors.As(err, &at)
 	// Every segment, whatever a survey would have said about those behind the damage.
 	p.s = &survey{st: st, dir: dir, surveying: surveying{all: true, access: o.Archives}, now: st.identity(dir)}
+	if p.s.progress, err = readProgress(st, dir); err != nil {
+		return nil, err
+	}
 	if p.s.segs, p.s.spares, p.s.marked, err = listSegments(st, dir); err != nil {
 		return nil, err
 	}

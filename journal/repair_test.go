@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -199,6 +200,60 @@ func TestRepair_RandomDamage_OnlyWhatIsDamagedIsLost(t *testing.T) {
 		repaired++
 	}
 	require.Greater(t, repaired, run.cases.Load()/2)
+}
+
+// A journal of a writer that used pwrite and died: what PROGRESS says of it neither stands in the way of
+// a repair nor is believed after it, in the same boot and in another.
+func TestRepair_AbandonedPwrite(t *testing.T) {
+	st := newMemStorage()
+	j, err := openMem(st, Options{Durability: Group(time.Hour, 1<<30), Backend: BackendPwrite})
+	require.NoError(t, err)
+	for j.Stats().Rolls < 3 {
+		appendTo(t, j, j.Written()+20)
+	}
+	appendTo(t, j, j.Written()+60)
+	dead := st.clone()
+	require.NoError(t, j.Close())
+	all := truth(t, dead)
+	p, err := planRepair(dead.clone(), memDir, RepairOptions{})
+	require.NoError(t, err)
+	for _, s := range p.Steps {
+		require.Zero(t, s.Lost, "%+v: nothing is damaged", s)
+	}
+	segs := dead.segments()
+	for i, path := range segs {
+		for _, same := range []bool{true, false} {
+			c := dead.clone()
+			name := filepath.Base(path)
+			var in []written
+			for _, w := range all {
+				if w.segment == name && len(w.rec.Body) > 16 {
+					in = append(in, w)
+				}
+			}
+			w := in[len(in)/2]
+			c.nodes[path].bytes()[w.off+40] ^= 1
+			if !same {
+				c.id.boot[0]++
+			}
+			what := fmt.Sprintf("segment %d, same boot %v", i, same)
+			_, err := openMem(c.clone(), Options{VerifyAll: true})
+			var bad *CorruptionError
+			if same {
+				require.ErrorAs(t, err, &bad, what)
+			} else if err == nil {
+				continue // after a power cut it is a torn tail: nothing says that it was durable
+			}
+			mend(t, c, what)
+			require.EqualValues(t, 1, requireMended(t, c, all, hit(name, w.off, w.end), what), what)
+			if same {
+				j, err := openMem(c, Options{Backend: BackendPwrite})
+				require.NoError(t, err, what)
+				require.Equal(t, all[len(all)-1].rec.Sequence, j.Written(), what)
+				require.NoError(t, j.Close())
+			}
+		}
+	}
 }
 
 // A damaged length that pretends much more than the segment stores costs its record and no other, wherever

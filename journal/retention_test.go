@@ -245,3 +245,44 @@ func ExampleJournal_Trim() {
 	// Output:
 	// 2 5 [invoices] <nil>
 }
+
+// Verify beside a writer that rolls over and a Trim that removes what Verify may be reading: it finds
+// nothing wrong, and what it saw is a journal from some first sequence on.
+func TestVerify_WhileTrimRemoves(t *testing.T) {
+	dir := t.TempDir()
+	j, err := Open(dir, Options{SegmentBytes: MinSegmentBytes, Durability: None(), RecycleSegments: 3, Backend: BackendMmap})
+	require.NoError(t, err)
+	stop, verified := make(chan struct{}), make(chan error, 1)
+	rounds := atomic.Int64{}
+	go func() {
+		first := int64(1)
+		for {
+			rep, err := Verify(dir, VerifyOptions{})
+			if err == nil && (!rep.Live || rep.First < first || rep.Last < rep.First-1) {
+				err = fmt.Errorf("verified %+v after one that began at %d", rep, first)
+			}
+			rounds.Add(1)
+			first = rep.First
+			select {
+			case <-stop:
+				verified <- err
+				return
+			default:
+			}
+			if err != nil {
+				verified <- err
+				return
+			}
+		}
+	}()
+	removed := 0
+	for (removed < 40 || rounds.Load() < 5) && len(verified) == 0 {
+		appendTo(t, j, j.Written()+300)
+		rep, err := j.Trim(Retention{MaxBytes: 4 * MinSegmentBytes})
+		require.NoError(t, err)
+		removed += rep.Removed
+	}
+	close(stop)
+	require.NoError(t, <-verified)
+	require.NoError(t, j.Close())
+}

@@ -36,6 +36,7 @@ type found struct {
 	sealed       bool
 	synced       bool // something proves that all of it was synced
 	reseal       bool // complete, but its seal is missing
+	gone         bool // retention removed it while the survey was on its way
 
 	archive   *archiveHead // nil: plain
 	fileBytes int64        // of the file; size is that of the segment, if it is archived
@@ -284,7 +285,24 @@ func takeSurvey(st storage, dir string, how surveying) (*survey, error) {
 			return nil, err
 		}
 	}
-	return s, s.examine()
+	if err := s.examine(); err != nil || !s.live {
+		return s, err
+	}
+	return s.withoutRemoved()
+}
+
+// withoutRemoved is the survey beside a live writer without the segments that retention took meanwhile, oldest
+// first; another one where it took all of them.
+func (s *survey) withoutRemoved() (*survey, error) {
+	n := len(s.segs)
+	for n > 0 && !s.segs[n-1].gone {
+		n--
+	}
+	if n > 0 && n == len(s.segs) {
+		return takeSurvey(s.st, s.dir, s.surveying)
+	}
+	s.segs, s.keep = s.segs[n:], s.keep-n
+	return s, nil
 }
 
 // dataBytes is how many bytes of [from, to) the segment's file stores, as far as the file system tells:

@@ -257,6 +257,9 @@ func (s *survey) sealedTailsAreZero() error {
 			continue
 		}
 		end, err := s.dataEnd(seg, seg.end)
+		if s.live && errors.Is(err, os.ErrNotExist) {
+			continue // retention was faster
+		}
 		if err != nil {
 			return err
 		}
