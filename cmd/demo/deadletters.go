@@ -105,7 +105,7 @@ func redriveCommand(ctx context.Context, args []string, s streams) (err error) {
 		err = fmt.Errorf("%w: no such dead letter", errNothing)
 	}
 	if err == nil {
-		err = a.shop.settle(ctx, eng, 0, s)
+		err = a.shop.settle(ctx, eng, s)
 	}
 	dead := len(eng.DeadLetters())
 	if err := errors.Join(err, eng.Close(context.WithoutCancel(ctx))); err != nil {

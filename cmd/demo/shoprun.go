@@ -92,7 +92,7 @@ func runShop(ctx context.Context, o runOptions, source shop.Source, s streams) (
 	sayRecovery(s, eng.Recovery())
 	_, err = takeOrders(ctx, a, eng, source, o, s)
 	if err == nil {
-		err = a.shop.settle(ctx, eng, 0, s)
+		err = a.shop.settle(ctx, eng, s)
 	}
 	if ctx.Err() != nil {
 		s.say("Interrupted; what is not done stays in the log, and goes on at the next run.")
@@ -113,13 +113,23 @@ func runShop(ctx context.Context, o runOptions, source shop.Source, s streams) (
 	return printShop(s, m, a.shop.figures(), dead, o.json)
 }
 
-// settle waits until every order has ended, or is held up by a dead letter; and, if stalled is not 0, no longer than that
-// for the next event.
-func (f *fulfilment) settle(ctx context.Context, eng *headrace.Engine, stalled time.Duration, s streams) error {
+// errStalled means orders that are open, and nothing happens any more: whatever is called, retried or waits for its time
+// leads to events.
+var errStalled = errors.New("no order goes on")
+
+// settlesWithin is how many looks at a log that does not move it takes to call it stalled: some seconds of a process
+// that runs, however long it was stopped.
+const (
+	settleLook    = 10 * time.Millisecond
+	settlesWithin = 1000
+)
+
+// settle waits until every order has ended, or is held up by a dead letter.
+func (f *fulfilment) settle(ctx context.Context, eng *headrace.Engine, s streams) error {
 	var bar *screen.Progress
-	look := time.NewTicker(10 * time.Millisecond)
+	look := time.NewTicker(settleLook)
 	defer look.Stop()
-	moved := time.Now()
+	still := 0
 	for {
 		last := eng.Stats().Ring.Cursor
 		for _, lane := range []string{"logic", f.state.Name()} {
@@ -149,13 +159,14 @@ func (f *fulfilment) settle(ctx context.Context, eng *headrace.Engine, stalled t
 		select {
 		case <-f.ended:
 		case <-look.C:
+			still++
 		case <-eng.Halted():
 		case <-ctx.Done():
 		}
 		if now := eng.Stats().Ring.Cursor; now != last {
-			moved = time.Now()
-		} else if stalled > 0 && time.Since(moved) > stalled {
-			return nil // no order goes on: who looks at the log sees which
+			still = 0
+		} else if still > settlesWithin {
+			return fmt.Errorf("%w: %d are open, %d of them held up by dead letters; verify tells more", errStalled, open, len(held))
 		}
 	}
 }

@@ -18,7 +18,10 @@ import (
 
 // hungAfter is when a child that neither ends nor gets to the moment at which it is to be killed counts
 // as hung.
-const hungAfter = 2 * time.Minute
+const (
+	hungAfter = 2 * time.Minute
+	hungTicks = 120
+)
 
 // killPlan is when to kill a child. The zero plan lets it end.
 type killPlan struct {
@@ -79,7 +82,21 @@ func liveAndDie(ctx context.Context, o childProcess, plan killPlan, acks *promis
 	}
 	stop := context.AfterFunc(ctx, kill)
 	defer stop()
-	defer time.AfterFunc(hungAfter, func() { hung.Store(true); kill() }).Stop()
+	gone := make(chan struct{})
+	defer close(gone)
+	go func() { // in ticks: when all of us were stopped for a while, nobody hangs
+		tick := time.NewTicker(hungAfter / hungTicks)
+		defer tick.Stop()
+		for range hungTicks {
+			select {
+			case <-tick.C:
+			case <-gone:
+				return
+			}
+		}
+		hung.Store(true)
+		kill()
+	}()
 	if plan.afterStart > 0 {
 		defer time.AfterFunc(plan.afterStart, kill).Stop()
 	}

@@ -21,7 +21,7 @@
 //	- if need > gate {
 //	+ if need > gate+1 {
 //
-// "test" is the rest of a command that begins with go test -count=1 -timeout 120s; it may have
+// "test" is the rest of a command that begins with go test -count=1 -vet=off -timeout 120s; it may have
 // tags, and words in single quotes. More lines of "test" are more tests, of which one has to fail.
 // A line "env NAME=VALUE" sets a variable for them. A line "says TEXT" wants the test that fails to print TEXT, the name of
 // what is violated for instance: one that fails for another reason does not count.
