@@ -275,3 +275,14 @@ func byKind(said []string) (sorted []string) {
 	}
 	return sorted
 }
+
+// BenchmarkHealth is what a probe costs, on an engine with a handler and a read model.
+func BenchmarkHealth(b *testing.B) {
+	e := open(b, b.TempDir(), newApp(b), small())
+	publish(b, producer(b, e, "web"), deposit{1, 1})
+	b.ReportAllocs()
+	for b.Loop() {
+		_ = e.Health()
+	}
+	closeEngine(b, e)
+}
