@@ -109,6 +109,9 @@ func (e *Engine) drain(ctx context.Context) error {
 				return fmt.Errorf("headrace: lane %q is late: at %d of %d: %w", c.Name(), c.Cursor(), last, e.translate(err))
 			}
 		}
+		if err := e.catchUp(ctx, last); err != nil {
+			return err
+		}
 		if err := e.feedback.WaitBelow(ctx, 0); err != nil {
 			return fmt.Errorf("headrace: %d emitted bytes wait for the ring: %w", e.feedback.Bytes(), err)
 		}

@@ -303,7 +303,7 @@ func (e *Engine) build(h *history) error {
 		p.lane.Slots(e.ring.Slot)
 		e.lanes = append(e.lanes, p.lane)
 		if p.projector != nil {
-			p.projector.Running(func(ctx context.Context, seq int64) error { return e.await(ctx, c, seq) })
+			p.projector.Running(func(ctx context.Context, seq int64) error { return e.awaitLane(ctx, c, p.lane, seq) })
 		}
 	}
 	return nil

@@ -166,3 +166,39 @@ func ExampleEngine_Inbox() {
 	// go on behind offset 7
 	// 0 events behind it
 }
+
+// A read model stands still while somebody copies it, goes on, and is made anew while it is in use.
+func ExampleEngine_Pause() {
+	ctx := context.Background()
+	t := headrace.NewTopology(subscriberTypes())
+	sales := handlers.NewProjection("sales", &Sales{})
+	handlers.Apply(sales, func(s *Sales, c *handlers.Context, e OrderPlaced) error {
+		s.Orders++
+		return nil
+	})
+	t.Project(sales, headrace.LaneOptions{})
+	eng, done := opened(t)
+	defer done()
+	show := func() { sales.View(func(s *Sales, _ int64) { fmt.Println(s.Orders, "orders") }) }
+
+	if err := eng.Pause("sales"); err != nil {
+		log.Fatal(err)
+	}
+	last := put(eng, "17", OrderPlaced{"17", 100})
+	show()
+	if err := eng.Resume("sales"); err != nil {
+		log.Fatal(err)
+	}
+	if err := sales.WaitFor(ctx, last); err != nil {
+		log.Fatal(err)
+	}
+	show()
+	if err := eng.Rebuild(ctx, "sales"); err != nil {
+		log.Fatal(err)
+	}
+	show()
+	// Output:
+	// 0 orders
+	// 1 orders
+	// 1 orders
+}

@@ -62,6 +62,9 @@ type Position struct {
 	Name     string `json:"name"`
 	Sequence int64  `json:"sequence"` // last one handled
 	Lag      int64  `json:"lag"`      // events behind what it could have handled
+
+	Paused     bool `json:"paused,omitempty"`      // see Engine.Pause
+	CatchingUp bool `json:"catching_up,omitempty"` // it was, and reads the log still
 }
 
 // Health looks at the engine. It may be called at any time, from any goroutine, also after Close. It costs the
@@ -79,7 +82,14 @@ func (e *Engine) Health() Health {
 	}
 	for _, c := range e.consumers {
 		at := c.Cursor()
-		h.Lanes = append(h.Lanes, Position{Name: c.Name(), Sequence: at, Lag: max(0, h.Published-at)})
+		p := Position{Name: c.Name(), Sequence: at, Lag: max(0, h.Published-at)}
+		for _, l := range e.lanes {
+			if l.Name() == c.Name() && l.Away() {
+				p.Sequence = l.Sequence()
+				p.Lag, p.Paused, p.CatchingUp = max(0, h.Published-p.Sequence), l.Paused(), !l.Paused()
+			}
+		}
+		h.Lanes = append(h.Lanes, p)
 	}
 	e.mu.Lock()
 	for f := range e.reading {

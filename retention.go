@@ -166,6 +166,11 @@ func (e *Engine) followersAt(expiry time.Duration) (map[string]int64, error) {
 		need(f.options.Name, max(first, f.reads.Load()))
 	}
 	e.mu.Unlock()
+	for _, l := range e.lanes {
+		if l.Away() {
+			need("paused/"+l.Name(), max(first, l.Sequence()))
+		}
+	}
 	dir := filepath.Join(e.dir, checkpointFolder)
 	files, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -166,6 +166,9 @@ func (n *snapshots) take(ctx context.Context, capture func(context.Context) (*ca
 	if err := n.engine.topology.undeclared(); err != nil {
 		return SnapshotInfo{}, err
 	}
+	if name := n.engine.away(); name != "" {
+		return SnapshotInfo{}, fmt.Errorf("%w: %q", handlers.ErrPaused, name)
+	}
 	c, err := capture(ctx)
 	if err != nil {
 		return SnapshotInfo{}, err

@@ -39,6 +39,11 @@ func (e *Engine) WaitFor(ctx context.Context, lane string, seq int64) error {
 	if !ok {
 		return fmt.Errorf("%w: %q", ErrUnknownLane, lane)
 	}
+	for _, l := range e.lanes {
+		if l.Name() == lane {
+			return e.awaitLane(ctx, c, l, seq)
+		}
+	}
 	return e.await(ctx, c, seq)
 }
 

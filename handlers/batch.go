@@ -45,7 +45,7 @@ func ApplyBatch[S any](p *Projection[S], f Filter, maxEvents int, fn func(s *S, 
 		p.lane.addBatch(r, f, maxEvents, nil)
 		return
 	}
-	p.lane.addBatch(r, f, maxEvents, func(c *Context, events []Delivery) error { return fn(p.state.value, c, events) })
+	p.lane.addBatch(r, f, maxEvents, func(c *Context, events []Delivery) error { return fn(stateIn[S](c), c, events) })
 }
 
 // Batches tells whether the lane has a batch handler, and so no other.
@@ -78,7 +78,9 @@ func (b *batcher) bind(l *Lane) (err error) {
 	if len(l.registers) > 1 {
 		return errors.New("a batch handler stands alone on its lane: what it does to events is seen between batches only")
 	}
-	b.match, err = NewMatch(b.filter, l.types)
+	if b.match == nil { // else it serves a lane beside this one
+		b.match, err = NewMatch(b.filter, l.types)
+	}
 	return err
 }
 
@@ -90,7 +92,10 @@ func (l *Lane) handleBatches(first int64, span []Slot) error {
 	b := l.batch
 	for i := range span {
 		seq, s := first+int64(i), &span[i]
-		if seq <= l.applied || seq <= b.last { // it was there with the first of its atomic batch
+		if seq <= l.applied || seq <= b.last { // it was there with the first of its atomic batch, or in the log
+			if s.Type == markedID {
+				l.notMarked()
+			}
 			continue
 		}
 		// The slots of an atomic batch are published, journaled and synced with the first, so they may be read here

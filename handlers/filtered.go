@@ -48,7 +48,7 @@ func ApplyFiltered[S any](p *Projection[S], f Filter, fn func(s *S, c *Context) 
 		OnFiltered(p.lane, p.lane.name, f, nil)
 		return
 	}
-	OnFiltered(p.lane, p.lane.name, f, func(c *Context) error { return fn(p.state.value, c) })
+	OnFiltered(p.lane, p.lane.name, f, func(c *Context) error { return fn(stateIn[S](c), c) })
 }
 
 // As returns the event of c as a T. ok is false if it is of another type; an error means that it is of this one
@@ -77,8 +77,10 @@ func (l *Lane) addFiltered(r *reaction, f Filter, fn func(*Context) error) *filt
 
 // bindFiltered puts a registration beside those for the types that pass.
 func (l *Lane) bindFiltered(f *filtered) (err error) {
-	if f.match, err = NewMatch(f.filter, l.types); err != nil {
-		return err
+	if f.match == nil { // else it serves a lane beside this one
+		if f.match, err = NewMatch(f.filter, l.types); err != nil {
+			return err
+		}
 	}
 	for _, id := range l.types.ids() {
 		if !f.match.Type(id) {

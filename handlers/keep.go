@@ -54,6 +54,8 @@ type kept interface {
 	stateName() string
 	prepare() // before the first event
 	reset() error
+	beside(l *Lane) (kept, error) // one of an empty log, for another lane
+	adopt(other kept)             // takes the value of what beside has returned
 	appendTo(dst []byte) ([]byte, error)
 	decode(data []byte) error
 	fingerprint() [32]byte
@@ -154,6 +156,16 @@ func (s *State[S]) reset() error {
 	}
 	return err
 }
+
+func (s *State[S]) beside(l *Lane) (kept, error) {
+	v, err := s.fresh()
+	if err != nil {
+		return nil, err
+	}
+	return &State[S]{lane: l, name: s.name, make: s.make, value: v}, nil
+}
+
+func (s *State[S]) adopt(other kept) { s.value = other.(*State[S]).value }
 
 // set changes the state in place: whoever has a pointer to it keeps it.
 func (s *State[S]) set(v *S) {

@@ -59,6 +59,13 @@ type Lane struct {
 	observer  Observer
 	told      func(Failed)
 
+	away      atomic.Bool // what comes through the ring is passed over: see Pause
+	paused    atomic.Bool
+	passed    int64 // while away: up to here it was; guarded by lock
+	rejoining sync.Mutex
+	stirring  sync.Mutex
+	stirred   chan struct{} // closed when a lane that is away gets on; nil: nobody waits
+
 	lock     sync.Locker  // held while events are applied; nil if nobody looks in from outside
 	applied  int64        // highest sequence applied; guarded by lock where there is one
 	shown    atomic.Int64 // applied, at the end of the last span
@@ -265,6 +272,10 @@ func (l *Lane) HandleSpan(first int64, span []Slot) (err error) {
 		l.lock.Lock()
 		defer l.lock.Unlock()
 	}
+	if l.away.Load() {
+		l.passBy(first, span)
+		return nil
+	}
 	defer l.visible()
 	defer l.catch(&err)
 	l.call.pass = passLive
@@ -274,6 +285,12 @@ func (l *Lane) HandleSpan(first int64, span []Slot) (err error) {
 	for i := range span {
 		s := &span[i]
 		seq := first + int64(i)
+		if seq <= l.applied { // read from the log, before the lane has rejoined the ring
+			if s.Type == markedID {
+				l.notMarked()
+			}
+			continue
+		}
 		if s.Kind == journal.KindEvent {
 			if l.outputs != nil && l.outputs.sink.loaded() {
 				l.release(l.applied) // the slots handled so far are what the outputs wait for
@@ -304,6 +321,11 @@ func (l *Lane) Replay(rec journal.Record) (err error) {
 		l.lock.Lock()
 		defer l.lock.Unlock()
 	}
+	return l.replay(rec)
+}
+
+// replay is Replay with the lock held.
+func (l *Lane) replay(rec journal.Record) (err error) {
 	defer l.visible()
 	defer l.catch(&err)
 	l.call.pass = passReplay

@@ -37,8 +37,15 @@ func Apply[E, S any](p *Projection[S], fn func(s *S, c *Context, e E) error) {
 		On[E](p.lane, p.lane.name, nil)
 		return
 	}
-	On(p.lane, p.lane.name, func(c *Context, e E) error { return fn(p.state.value, c, e) })
+	On(p.lane, p.lane.name, func(c *Context, e E) error { return fn(stateIn[S](c), c, e) })
 }
+
+// stateIn is the state for the handler that c belongs to: that of a projection, or of one that is made beside it.
+func stateIn[S any](c *Context) *S { return c.lane.states[0].(*State[S]).value }
+
+// Fresh says how the state of an empty log is made, for headrace.Engine.Rebuild. It is needed where that cannot be told from
+// the one which NewProjection was given, because it cannot be encoded. Call it before the engine opens.
+func (p *Projection[S]) Fresh(empty func() *S) { p.state.make = empty }
 
 // Name returns the projection's name.
 func (p *Projection[S]) Name() string { return p.lane.name }
