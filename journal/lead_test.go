@@ -171,3 +171,25 @@ func TestPrewrite_Hurries(t *testing.T) {
 	require.True(t, a.hurried())
 	require.NoError(t, s.release())
 }
+
+// What is committed while a sync runs is not durable by that sync.
+func TestSync_LaterCommit(t *testing.T) {
+	st := newMemStorage()
+	var once sync.Once
+	var j *Journal
+	begun := false
+	st.hook = func(op, name string) error {
+		if op == "sync" && begun {
+			once.Do(func() { appendTo(t, j, 11) }) // the writer is in Sync and does nothing else
+		}
+		return nil
+	}
+	j, err := openMem(st, Options{Durability: None()})
+	require.NoError(t, err)
+	appendTo(t, j, 10)
+	begun = true
+	require.NoError(t, j.Sync())
+	require.EqualValues(t, 11, j.Written())
+	require.EqualValues(t, 10, j.Durable())
+	require.NoError(t, j.Close())
+}
