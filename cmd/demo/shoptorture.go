@@ -166,7 +166,7 @@ func (c *shopCampaign) shopPlan() killPlan {
 			most = 2
 		case failpoint.BeforeCheckpoint, failpoint.MidSnapshot:
 			most = 12
-		case failpoint.AfterClaim, failpoint.BeforeAnswer, failpoint.ReplyLost:
+		case failpoint.AfterClaim, failpoint.BeforeAnswer, failpoint.ReplyLost, failpoint.MidBatch:
 			most = 50
 		}
 		plan = killPlan{failpoint: fmt.Sprintf("%s:%d", place, 1+c.rng.Int64N(most)), afterOpen: failpointWithin}

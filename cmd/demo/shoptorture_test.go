@@ -19,7 +19,7 @@ func TestTorture_Shop(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "d")
 	cycles := 6
 	if failpoint.Enabled {
-		cycles = deckSize() + 2 // each place once, also if a machine under load is late at two
+		cycles = deckSize() + 4 // each place once, also if a machine under load is late at some
 	}
 	out := good(t, "torture", "--shop", "--dir", dir, "--cycles", strconv.Itoa(cycles))
 	require.Contains(t, out, "The ten invariants hold (choreography, mode group)")
