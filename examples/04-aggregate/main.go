@@ -53,8 +53,7 @@ func main() {
 	check(err)
 	web, err := eng.Producer("web")
 	check(err)
-	ctx := context.Background()
-	ada := headrace.Meta{Key: "ada"}
+	ctx, ada := context.Background(), headrace.Meta{Key: "ada"}
 	_, err = headrace.Call[Deposited](ctx, web, Deposit{100}, ada)
 	check(err)
 	var rejected *headrace.RejectedError
