@@ -15,8 +15,8 @@ import (
 // syncs the journal and closes it. After it returns, no goroutine, mapping or descriptor of the
 // engine is left, unless a handler never returns.
 //
-// If ctx ends first, the engine halts where it stands: what is written stays in the log, and the next
-// Open goes on from there. The error then names the lane that was late. Handlers learn of it by
+// If ctx ends first, or has ended before, the engine halts where it stands: what is written stays in the log, and
+// the next Open goes on from there. The error then names the lane that was late. Handlers learn of it by
 // their Context; one that does not return within 5 s is left behind, and the journal open with it.
 // If the engine had halted before, the error is why. Calling it again waits for the first call and
 // returns the same.
@@ -47,9 +47,13 @@ func (e *Engine) close(ctx context.Context) error {
 	e.stopSnapshots()
 	<-e.snapshots.ended
 	e.crowd.Stop()
+	ended := ctx.Err()
 	err := e.stopEffects(ctx)
 	if err == nil {
 		err = e.drain(ctx)
+	}
+	if err == nil && ended != nil {
+		err = fmt.Errorf("headrace: closed without waiting for anything: %w", ended)
 	}
 	complete := err == nil
 	if err == nil {
