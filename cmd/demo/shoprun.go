@@ -113,15 +113,14 @@ func runShop(ctx context.Context, o runOptions, source shop.Source, s streams) (
 	return printShop(s, m, a.shop.figures(), dead, o.json)
 }
 
-// errStalled means orders that are open, and nothing happens any more: whatever is called, retried or waits for its time
-// leads to events.
+// errStalled means orders that are open and do not end, though every call is answered within a second or so.
 var errStalled = errors.New("no order goes on")
 
-// settlesWithin is how many looks at a log that does not move it takes to call it stalled: some seconds of a process
-// that runs, however long it was stopped.
+// settlesWithin is how many looks at a shop in which no order ends it takes to call it stalled: twenty seconds of a
+// process that runs, however long it was stopped.
 const (
 	settleLook    = 10 * time.Millisecond
-	settlesWithin = 1000
+	settlesWithin = 2000
 )
 
 // settle waits until every order has ended, or is held up by a dead letter.
@@ -129,7 +128,7 @@ func (f *fulfilment) settle(ctx context.Context, eng *headrace.Engine, s streams
 	var bar *screen.Progress
 	look := time.NewTicker(settleLook)
 	defer look.Stop()
-	still := 0
+	still, ended := 0, int64(-1)
 	for {
 		last := eng.Stats().Ring.Cursor
 		for _, lane := range []string{"logic", f.state.Name()} {
@@ -163,8 +162,8 @@ func (f *fulfilment) settle(ctx context.Context, eng *headrace.Engine, s streams
 		case <-eng.Halted():
 		case <-ctx.Done():
 		}
-		if now := eng.Stats().Ring.Cursor; now != last {
-			still = 0
+		if all-open != ended {
+			still, ended = 0, all-open
 		} else if still > settlesWithin {
 			return fmt.Errorf("%w: %d are open, %d of them held up by dead letters; verify tells more", errStalled, open, len(held))
 		}

@@ -223,6 +223,9 @@ func (c *shopCampaign) withProof(err error) error {
 		return err
 	}
 	_, perr := c.prove(false)
+	if perr == nil && errors.Is(err, errChild) {
+		perr = fmt.Errorf("%w: a shop failed on a log that a replay takes", errState)
+	}
 	return errors.Join(err, perr)
 }
 

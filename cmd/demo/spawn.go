@@ -16,6 +16,9 @@ import (
 	"github.com/headrace/headrace/internal/failpoint"
 )
 
+// errChild means a child that ended by itself, and should not have.
+var errChild = errors.New("the child failed")
+
 // hungAfter is when a child that neither ends nor gets to the moment at which it is to be killed counts
 // as hung.
 const (
@@ -141,7 +144,7 @@ func liveAndDie(ctx context.Context, o childProcess, plan killPlan, acks *promis
 	case hung.Load():
 		return l, fmt.Errorf("the child %d neither ended nor went on for %v\n%s", l.pid, hungAfter, said)
 	case waitErr != nil && !l.killed:
-		return l, fmt.Errorf("the child %d failed: %w\n%s", l.pid, waitErr, said)
+		return l, fmt.Errorf("%w: %d: %w\n%s", errChild, l.pid, waitErr, said)
 	case !l.killed && plan.afterOrders > 0:
 		return l, fmt.Errorf("the child %d ended after %d orders, before it could be killed", l.pid, l.orders)
 	}
