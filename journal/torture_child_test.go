@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -40,7 +41,6 @@ type order struct {
 	Pause        time.Duration
 	Keep         int64 // sequences that Trim leaves; 0: no Trim
 	Chain        bool
-	Close        bool // close after Records, and end
 	Backend      Backend
 	Recycle      int  // segments
 	Soak         bool // it lives long enough to need a garbage collector
@@ -73,7 +73,6 @@ const (
 	phaseStarted = iota + 1
 	phaseOpened
 	phaseDone
-	phaseClosed
 )
 
 // page is the memory that parent and child share.
@@ -105,6 +104,13 @@ func openPage(path string) (*page, error) {
 func (p *page) load(word int64) int64     { return int64(atomic.LoadUint64(slot(p.m, word))) }
 func (p *page) store(word int64, v int64) { atomic.StoreUint64(slot(p.m, word), uint64(v)) }
 
+// enter tells the parent of the child's next phase: in the page, for after its death, and on standard output, which
+// wakes the parent.
+func (p *page) enter(phase int64) {
+	p.store(wordPhase, phase)
+	_, _ = os.Stdout.Write([]byte{byte(phase)})
+}
+
 func slot(m []byte, off int64) *uint64 { return word(m, off) }
 
 // memoryDir is a directory for the test in memory, where there is one.
@@ -118,21 +124,17 @@ func memoryDir(t testing.TB) string {
 	return t.TempDir()
 }
 
-// run starts the child.
-func (o order) start() (*exec.Cmd, *bytes.Buffer, error) {
+// childCommand is a child of this binary, one of tortureChildren. Its standard input is a pipe that nobody writes to and
+// that ends when this process does, however that comes about, so that no child outlives a parent that was killed.
+func childCommand(env ...string) (*exec.Cmd, error) {
 	exe, err := os.Executable()
 	if err != nil {
-		return nil, nil, err
-	}
-	b, err := json.Marshal(o)
-	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	cmd := exec.Command(exe)
-	cmd.Env = append(os.Environ(), tortureEnv+"="+string(b), "GOMAXPROCS=2")
-	out := &bytes.Buffer{}
-	cmd.Stderr = out
-	return cmd, out, cmd.Start()
+	cmd.Env = append(os.Environ(), env...)
+	_, err = cmd.StdinPipe()
+	return cmd, err
 }
 
 // tortureChildren are the main functions of this binary's children, by the variable of the
@@ -156,12 +158,10 @@ func tortureChild() {
 		if arg == "" {
 			continue
 		}
-		go func(parent int) { // no child outlives a parent that was killed itself
-			for os.Getppid() == parent {
-				time.Sleep(time.Second)
-			}
+		go func() {
+			_, _ = io.Copy(io.Discard, os.Stdin) // ends with the parent: see childCommand
 			os.Exit(1)
-		}(os.Getppid())
+		}()
 		if err := run(arg); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
@@ -182,7 +182,7 @@ func (o order) write() error {
 	if err != nil {
 		return err
 	}
-	p.store(wordPhase, phaseStarted)
+	p.enter(phaseStarted)
 	j, err := Open(o.Dir, o.options())
 	if err != nil {
 		return err
@@ -196,7 +196,7 @@ func (o order) write() error {
 	}
 	p.store(wordWritten, j.Written())
 	p.store(wordDurable, j.Durable())
-	p.store(wordPhase, phaseOpened)
+	p.enter(phaseOpened)
 	w := lifeWriter{j: j, life: o.Life, large: o.Large, rnd: rand.New(rand.NewPCG(o.Seed, uint64(o.Life)))}
 	begin := j.Written()
 	for o.Records == 0 || j.Written()-begin < o.Records {
@@ -227,14 +227,8 @@ func (o order) write() error {
 			return err
 		}
 	}
-	p.store(wordPhase, phaseDone)
-	for !o.Close {
-		time.Sleep(time.Second)
-	}
-	err = j.Close()
-	p.store(wordDurable, j.Durable())
-	p.store(wordPhase, phaseClosed)
-	return err
+	p.enter(phaseDone)
+	select {} // until it is killed
 }
 
 // lifeWriter appends what lifeBody makes.
@@ -306,9 +300,10 @@ func (w *lifeWriter) step() error {
 
 // trial is a child at work.
 type trial struct {
-	cmd *exec.Cmd
-	out *bytes.Buffer
-	p   *page
+	cmd    *exec.Cmd
+	phases io.Reader // a byte for each phase that it enters
+	out    *bytes.Buffer
+	p      *page
 }
 
 // launch clears the page and starts the child.
@@ -317,16 +312,28 @@ func (p *page) launch(o order) (*trial, error) {
 		p.store(w, 0)
 	}
 	o.Page = p.path
-	cmd, out, err := o.start()
-	return &trial{cmd, out, p}, err
+	b, err := json.Marshal(o)
+	if err != nil {
+		return nil, err
+	}
+	cmd, err := childCommand(tortureEnv+"="+string(b), "GOMAXPROCS=2")
+	if err != nil {
+		return nil, err
+	}
+	phases, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	t := &trial{cmd, phases, &bytes.Buffer{}, p}
+	cmd.Stderr = t.out
+	return t, cmd.Start()
 }
 
-// reach returns once the child is in the phase; an error if it ended before.
+// reach returns once the child has entered the phase; an error if it ended before.
 func (t *trial) reach(phase int64) error {
-	for n := 0; t.p.load(wordPhase) < phase; n++ {
-		time.Sleep(50 * time.Microsecond)
-		if n%200 == 199 && t.dead() {
-			err := t.cmd.Wait()
+	for b := []byte{0}; int64(b[0]) < phase; {
+		if _, err := t.phases.Read(b); err != nil {
+			err = t.cmd.Wait()
 			return fmt.Errorf("the child ended in phase %d: %v: %s", t.p.load(wordPhase), err, t.out)
 		}
 	}

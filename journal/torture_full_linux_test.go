@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -434,12 +433,10 @@ const attemptEnv = "HEADRACE_JOURNAL_TORTURE_ATTEMPT"
 func init() { tortureChildren[attemptEnv] = attemptChild }
 
 func (f *fuller) attempt(a attempt) (o outcome) {
-	exe, err := os.Executable()
-	f.check(err, "executable")
 	b, err := json.Marshal(a)
 	f.check(err, "marshal")
-	cmd := exec.Command(exe)
-	cmd.Env = append(os.Environ(), attemptEnv+"="+string(b))
+	cmd, err := childCommand(attemptEnv + "=" + string(b))
+	f.check(err, "attempt")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	f.check(err, "attempt %+v: %s", a, out)

@@ -179,7 +179,7 @@ func (p *powerCutter) cycle(life uint32) {
 		time.Sleep(shortly(rnd, 20*time.Millisecond))
 		p.writeBack()
 	}
-	time.Sleep(shortly(rnd, 20*time.Millisecond))
+	time.Sleep(shortly(rnd, 20*time.Millisecond)) // places the cut by chance; nothing waits for it
 	// What counts is what the writer had been told before: a machine without power tells nobody
 	// anything, but a file system that is being shut down lets a sync that is under way return
 	// without an error now and then.

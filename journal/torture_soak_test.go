@@ -66,6 +66,8 @@ func (s *soak) run(total time.Duration) {
 		}
 	}()
 	var followers usage
+	samples := time.NewTicker(every)
+	defer samples.Stop()
 	for life := uint32(1); time.Now().Before(deadline); life++ {
 		o := order{Dir: s.dir, Life: life, Seed: s.seed, Mode: int(life) % len(tortureModes), Large: killLarge,
 			SegmentBytes: []int64{64 << 10, 256 << 10, 1 << 20}[s.rnd.IntN(3)], Keep: 60_000, Pause: pause, Chain: true, Soak: true,
@@ -74,15 +76,15 @@ func (s *soak) run(total time.Duration) {
 		s.check(err, "start")
 		s.check(child.reach(phaseOpened), "life %d", life)
 		if follower == nil {
-			follower = exec.Command(child.cmd.Path)
-			follower.Env = append(os.Environ(), followEnv+"="+s.dir+":"+seen.path)
+			follower, err = childCommand(followEnv + "=" + s.dir + ":" + seen.path)
+			s.check(err, "follower")
 			follower.Stderr = &out
 			s.check(follower.Start(), "follower")
 		}
 		var writer usage
 		until := time.Now().Add(min(total/8+shortly(s.rnd, total/4), time.Duration(10+s.rnd.IntN(110))*time.Second))
 		for time.Now().Before(until) && time.Now().Before(deadline) {
-			time.Sleep(every)
+			<-samples.C
 			writer.note(child.cmd.Process.Pid)
 			followers.note(follower.Process.Pid)
 			if (&trial{cmd: follower}).dead() {
