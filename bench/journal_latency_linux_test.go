@@ -145,7 +145,7 @@ type state struct {
 func threadState(j *journal.Journal) (s state) {
 	var u unix.Rusage
 	_ = unix.Getrusage(unix.RUSAGE_THREAD, &u)
-	s.faults, s.switches = u.Minflt+u.Majflt, u.Nivcsw+u.Nvcsw
+	s.faults, s.switches = int64(u.Minflt)+int64(u.Majflt), int64(u.Nivcsw)+int64(u.Nvcsw)
 	for _, w := range j.Stats().Named {
 		s.waits += int64(w.Count)
 	}

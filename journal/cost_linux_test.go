@@ -94,7 +94,7 @@ func pagesTouched(f func()) int64 {
 	_ = syscall.Getrusage(syscall.RUSAGE_THREAD, &a)
 	f()
 	_ = syscall.Getrusage(syscall.RUSAGE_THREAD, &b)
-	return b.Minflt + b.Majflt - a.Minflt - a.Majflt
+	return int64(b.Minflt) + int64(b.Majflt) - int64(a.Minflt) - int64(a.Majflt)
 }
 
 // Seeking by sequence or by time in a hundred gibibytes takes less than twenty reads, and no more memory

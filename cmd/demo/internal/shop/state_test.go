@@ -142,7 +142,7 @@ func TestState_Overflow_ChangesNothing(t *testing.T) {
 			&CancellationAccepted{Answer{Invoice: "C1", AmountMilli: -maxTotalMilli, Country: "b"}},
 			&LedgerAdjusted{Answer{Invoice: "A1", AmountMilli: -maxTotalMilli, Country: "c"}},
 		})
-		require.EqualValues(t, -3*maxTotalMilli, s.Ledger.NetMilli())
+		require.Equal(t, int64(-3*maxTotalMilli), s.Ledger.NetMilli())
 	})
 }
 
