@@ -371,6 +371,44 @@ func TestArchive_EveryByteDamaged(t *testing.T) {
 	}
 }
 
+// A segment that Trim removes after its archive was written stays removed: nobody who has been told that events are gone
+// finds them again.
+func TestArchive_TrimIsFaster(t *testing.T) {
+	st := newMemStorage()
+	j, err := openMem(st, Options{Durability: None(), Chain: true})
+	require.NoError(t, err)
+	for j.Stats().Rolls < 3 {
+		appendTo(t, j, j.Written()+1)
+	}
+	require.NoError(t, j.Sync())
+	segs := st.segments()
+	active, _, _ := parseSegmentName(filepath.Base(segs[len(segs)-1]))
+	_, err = j.WaitChained(t.Context(), active-1)
+	require.NoError(t, err)
+	second, _, ok := parseSegmentName(filepath.Base(segs[1]))
+	require.True(t, ok)
+	removed := 0
+	st.setHook(func(op, name string) error {
+		if op == "open" && name == filepath.Base(segs[0])+spareSuffix && removed == 0 { // the archive, to be read back
+			tr, err := j.Trim(Retention{Before: second})
+			removed = tr.Removed
+			return err
+		}
+		return nil
+	})
+	rep, err := j.Archive(t.Context(), ArchiveOptions{})
+	st.setHook(nil)
+	require.NoError(t, err)
+	require.Equal(t, 1, removed)
+	require.Equal(t, 2, rep.Archived)
+	require.Equal(t, segs[1:], st.segments()[:len(segs)-1])
+	require.Equal(t, second, j.FirstSequence())
+	require.NoError(t, j.Close())
+	v, err := verify(st, memDir, VerifyOptions{})
+	require.NoError(t, err)
+	require.Equal(t, second, v.First)
+}
+
 // Whatever operation fails, or after which the power goes, the journal is whole, and archiving
 // again completes it.
 func TestArchive_EveryOperationFails(t *testing.T) {
