@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/headrace/headrace/handlers"
+	"github.com/headrace/headrace/internal/mix"
 	"github.com/headrace/headrace/journal"
 	"github.com/headrace/headrace/ring"
 )
@@ -149,19 +150,11 @@ func (g *group) leave(m *member, failed *share) {
 func (g *group) choose(key uint64) (owner *member) {
 	var best uint64
 	for _, m := range g.members {
-		if n := mix(key ^ mix(m.id)); owner == nil || n > best {
+		if n := mix.Weight(key, m.id); owner == nil || n > best {
 			owner, best = m, n
 		}
 	}
 	return owner
-}
-
-// mix spreads the bits of n; it is the finalizer of splitmix64.
-func mix(n uint64) uint64 {
-	n += 0x9e3779b97f4a7c15
-	n = (n ^ n>>30) * 0xbf58476d1ce4e5b9
-	n = (n ^ n>>27) * 0x94d049bb133111eb
-	return n ^ n>>31
 }
 
 // hand puts an event into the queue of a member. There is one.

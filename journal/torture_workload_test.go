@@ -2,6 +2,8 @@ package journal
 
 import (
 	"fmt"
+
+	"github.com/headrace/headrace/internal/mix"
 )
 
 // What the campaigns write. A body says who wrote it: the life, that is the number of the writer's
@@ -9,15 +11,7 @@ import (
 // took its sequence is told apart from the right one. Whoever knows sequence and life knows the
 // record, so the oracle keeps nothing but lives.
 
-// mix is the finaliser of splitmix64.
-func mix(x uint64) uint64 {
-	x += 0x9E3779B97F4A7C15
-	x = (x ^ x>>30) * 0xBF58476D1CE4E5B9
-	x = (x ^ x>>27) * 0x94D049BB133111EB
-	return x ^ x>>31
-}
-
-func lifeHash(life uint32, seq int64) uint64 { return mix(uint64(life)<<40 ^ uint64(seq)) }
+func lifeHash(life uint32, seq int64) uint64 { return mix.Uint64(uint64(life)<<40 ^ uint64(seq)) }
 
 // lifeVoid tells whether the record is a void, if it is not part of an atomic batch.
 func lifeVoid(life uint32, seq int64) bool { return lifeHash(life, seq)%61 == 0 }
@@ -40,7 +34,7 @@ func lifeBody(b []byte, life uint32, seq int64, part, parts, large int) []byte {
 		b = le.AppendUint16(b, uint16(parts))
 	}
 	for i := uint64(0); len(b)-start < size; i++ {
-		b = le.AppendUint64(b, mix(h+i))
+		b = le.AppendUint64(b, mix.Uint64(h+i))
 	}
 	return b[:start+size]
 }

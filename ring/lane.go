@@ -5,6 +5,7 @@ import (
 
 	"github.com/headrace/headrace/internal/atomic"
 	"github.com/headrace/headrace/internal/block"
+	"github.com/headrace/headrace/internal/mix"
 )
 
 // An epoch says which lanes have the events from one sequence on. It never changes, but that from is
@@ -144,18 +145,9 @@ func (l *lane[T]) handle(e *epoch, first int64, span []T, from, until int) error
 func (e *epoch) lane(key uint64) int {
 	best, most := -1, uint64(0)
 	for _, i := range e.lanes {
-		if h := mix(key ^ mix(uint64(i)+1)); best < 0 || h > most {
+		if h := mix.Weight(key, uint64(i)+1); best < 0 || h > most {
 			best, most = i, h
 		}
 	}
 	return best
-}
-
-// mix is the finalizer of SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number
-// Generators, 2014).
-func mix(x uint64) uint64 {
-	x += 0x9e3779b97f4a7c15
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
 }
