@@ -283,6 +283,38 @@ func TestStreams_AppendsBesideDecisions(t *testing.T) {
 	}
 }
 
+// Answers of several events that a crash has taken are decided at Open, and are then where ReadStream looks for them.
+func TestStreams_OwedAnswers_AreFound(t *testing.T) {
+	teller := func() app {
+		a := newAppWith(t, nil)
+		handlers.Evolve(a.topology.Logic(), func(*handlers.Context, deposited) error { return nil })
+		handlers.Decide(a.topology.Logic(), "teller", func(c *handlers.Context, d deposit) error {
+			next := handlers.EmitOptions{StreamVersion: handlers.NextVersion}
+			return errors.Join(handlers.EmitWith(c, deposited(d), next), handlers.EmitWith(c, note{"1"}, next), handlers.EmitWith(c, note{"2"}, next))
+		})
+		return a
+	}
+	dir, o := t.TempDir(), small()
+	e := open(t, dir, teller(), o)
+	p := producer(t, e, "web")
+	var seq int64
+	for i := range int64(3) {
+		var err error
+		seq, err = headrace.Publish(limit(t), p, deposit{i, i}, headrace.Meta{Key: "s"})
+		require.NoError(t, err)
+		require.NoError(t, e.WaitIdle(limit(t)))
+	}
+	crashed := copyDir(t, dir)
+	closeEngine(t, e)
+	cutBehind(t, crashed, seq)
+
+	e = open(t, crashed, teller(), o)
+	want := reference(readLog(t, crashed))
+	require.Len(t, want["s"], 9)
+	compareStreams(t, e, want)
+	closeEngine(t, e)
+}
+
 // compareStreams holds ReadStream against the reference for every stream, random starts and bounds, both directions.
 func compareStreams(t *testing.T, e *headrace.Engine, want map[string][]streamed) {
 	t.Helper()
@@ -306,7 +338,7 @@ func compareStreams(t *testing.T, e *headrace.Engine, want map[string][]streamed
 				slices.Reverse(expect)
 			}
 			var got []streamed
-			for d, err := range e.ReadStream(context.Background(), s, from, o) {
+			for d, err := range e.ReadStream(limit(t), s, from, o) {
 				require.NoError(t, err)
 				require.Equal(t, s, d.Event.Key())
 				got = append(got, streamed{d.Sequence, d.Event.StreamVersion()})

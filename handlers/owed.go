@@ -36,9 +36,9 @@ func (o *Owed) emit(data []byte, outs []output, marks []mark) error {
 	for _, out := range outs {
 		o.entries = append(o.entries, journal.Entry{Type: out.typeID, Time: o.now, Body: data[out.off : out.off+out.len]})
 	}
-	first, err := o.journal.AppendBatch(o.entries)
+	last, err := o.journal.AppendBatch(o.entries)
 	if err == nil && len(marks) > 0 {
-		o.streams.placeAll(marks, 0, first) // who emits marks holds the lock
+		o.streams.placeAll(marks, 0, last+1-int64(len(outs))) // who emits marks holds the lock
 	}
 	return err
 }
