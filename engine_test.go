@@ -15,6 +15,7 @@ import (
 	"github.com/headrace/headrace"
 	"github.com/headrace/headrace/event"
 	"github.com/headrace/headrace/handlers"
+	"github.com/headrace/headrace/internal/system"
 	"github.com/headrace/headrace/journal"
 	"github.com/headrace/headrace/ring"
 )
@@ -430,6 +431,46 @@ func TestEngine_Close_WaitsForWhoIsInside(t *testing.T) {
 		log := readLog(t, dir)
 		checkAnswers(t, log)
 		require.True(t, log[len(log)-1].header.HasOrigin)
+	}
+}
+
+// A context that has ended halts the engine also where nothing is left to do: the log then says nothing of an end in order.
+func TestEngine_CloseWithoutTime_Halts(t *testing.T) {
+	closings := func(dir string) (n int) {
+		r, err := journal.OpenReader(dir, 0, journal.ReaderOptions{Internal: true, Types: []uint16{system.ProgressID}})
+		require.NoError(t, err)
+		defer r.Close()
+		_, err = r.Read(func(rec journal.Record) error {
+			if rec.Kind == journal.KindCheckpoint && rec.Type == system.ProgressID {
+				n++
+			}
+			return nil
+		})
+		require.NoError(t, err)
+		return n
+	}
+	dir := t.TempDir()
+	const often = 60 // whether what is left to wait for is waited for would be chance
+	for round := range often {
+		halts := round < often-1
+		top, _ := counted(t)
+		e, err := headrace.Open(dir, top, small())
+		require.NoError(t, err)
+		publish(t, producer(t, e, "web"), deposit{1, 1})
+		require.NoError(t, e.WaitIdle(limit(t)))
+		ctx, cancel := context.WithCancel(limit(t))
+		if halts {
+			cancel()
+		}
+		err = e.Close(ctx)
+		cancel()
+		if halts {
+			require.ErrorIs(t, err, context.Canceled)
+			require.Zero(t, closings(dir))
+			continue
+		}
+		require.NoError(t, err)
+		require.Equal(t, 1, closings(dir))
 	}
 }
 

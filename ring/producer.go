@@ -33,7 +33,8 @@ type Producer[T any] struct {
 }
 
 // Producer returns a view of the ring for one goroutine that publishes. With SingleProducer all of
-// them are the one producer. It allocates.
+// them are the one producer. Among many producers one that is alone for a while claims without a locked instruction, but
+// not with Options.Fenced, nor where the kernel has no membarrier. It allocates.
 func (r *Ring[T]) Producer() *Producer[T] {
 	p := &Producer[T]{lead: &r.seq.single.lead, base: r.seq.base, mask: r.seq.slots - 1}
 	switch {
