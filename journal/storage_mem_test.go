@@ -64,8 +64,7 @@ func newMemNode(size int64) *memNode {
 	return &memNode{words: make([]uint64, (size+pageBytes-1)/pageBytes*pageBytes/8), size: size}
 }
 
-// clone is the same files after the death of the process, whose goroutines may still be at work: it loads
-// word by word, as a mapping of theirs is stored to.
+// clone is the same files after the death of the process, whose goroutines may still be at work.
 func (s *memStorage) clone() *memStorage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -76,14 +75,20 @@ func (s *memStorage) clone() *memStorage {
 	}
 	for name, n := range s.nodes {
 		n.mu.RLock()
-		m := newMemNode(n.size)
-		for i := range n.words {
-			m.words[i] = atomic.LoadUint64(&n.words[i])
-		}
+		c.nodes[name] = n.copied()
 		n.mu.RUnlock()
-		c.nodes[name] = m
 	}
 	return c
+}
+
+// copied is a node with the same content, loaded word by word: mappings of it may be stored to. The
+// caller has the node's lock, or knows that nobody reads or writes the file.
+func (n *memNode) copied() *memNode {
+	m := newMemNode(n.size)
+	for i := range n.words {
+		m.words[i] = atomic.LoadUint64(&n.words[i])
+	}
+	return m
 }
 
 // powerCut is the files after a loss of power: of every sector that was changed since its file
@@ -414,9 +419,12 @@ func (f *memFile) grow(n int64) {
 }
 
 func (f *memFile) size() (int64, error) {
+	if err := f.s.op("size", f.name); err != nil {
+		return 0, err
+	}
 	f.n.mu.RLock()
 	defer f.n.mu.RUnlock()
-	return f.n.size, f.s.op("size", f.name)
+	return f.n.size, nil
 }
 
 func (f *memFile) allocate(n int64) error {

@@ -212,7 +212,9 @@ func snapshot(st *memStorage, snaps map[*memNode][]snap) {
 	defer st.mu.Unlock()
 	for name, n := range st.nodes {
 		if filepath.Ext(name) == segmentSuffix && len(snaps[n]) < 2 {
-			snaps[n] = append(snaps[n], snap{n.syncs, bytes.Clone(n.bytes())})
+			n.mu.RLock()
+			snaps[n] = append(snaps[n], snap{n.syncs, n.copied().bytes()})
+			n.mu.RUnlock()
 		}
 	}
 }
@@ -230,6 +232,8 @@ func freeze(st *memStorage, snaps map[*memNode][]snap, durable, written int64) *
 		if k := copies[n]; k != nil {
 			return k
 		}
+		n.mu.RLock() // the journal's other goroutines write and sync
+		defer n.mu.RUnlock()
 		k := &memNode{size: n.size}
 		copies[n] = k
 		old := make([]byte, n.size)
@@ -240,7 +244,7 @@ func freeze(st *memStorage, snaps map[*memNode][]snap, durable, written int64) *
 				f.versions = append(f.versions, s.content)
 			}
 		}
-		f.versions = append(f.versions, bytes.Clone(n.bytes()))
+		f.versions = append(f.versions, n.copied().bytes())
 		c.files = append(c.files, f)
 		return k
 	}
