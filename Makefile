@@ -91,7 +91,7 @@ model:
 # A package takes part by having a file mutations.txt.
 .PHONY: mutate
 mutate:
-	go run ./internal/mutate $(patsubst %/mutations.txt,%,$(wildcard */mutations.txt cmd/*/mutations.txt))
+	go run ./internal/mutate . $(patsubst %/mutations.txt,%,$(wildcard */mutations.txt cmd/*/mutations.txt))
 
 # The ring's own code under the schedule explorer: short, or for about half an hour.
 .PHONY: explore explore-short

@@ -191,6 +191,9 @@ func (e *Engine) start() error {
 	e.ticker = newProducer(e, systemProducer) // before anybody who publishes with it
 	if e.options.Snapshots.automatic() {
 		go e.snapshots.run()
+		if snapshotsRun != nil {
+			snapshotsRun()
+		}
 	} else {
 		close(e.snapshots.ended)
 	}

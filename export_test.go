@@ -7,3 +7,9 @@ func OnSnapshotStep(t testing.TB, fn func(step string) error) {
 	snapshotStep = fn
 	t.Cleanup(func() { snapshotStep = nil })
 }
+
+// OnSnapshotsRun calls fn inside Open, as soon as snapshots may be taken.
+func OnSnapshotsRun(t testing.TB, fn func()) {
+	snapshotsRun = fn
+	t.Cleanup(func() { snapshotsRun = nil })
+}

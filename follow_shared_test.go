@@ -302,3 +302,22 @@ func TestFollowShared_MembersWorkAtOnce(t *testing.T) {
 	require.NoError(t, err)
 	closeEngine(t, e)
 }
+
+// A group that ends has saved how far it was, however few events that were.
+func TestFollowShared_EndsWhereItWas(t *testing.T) {
+	e := openKeyed(t, t.TempDir())
+	publishKeyed(t, e, 1, 3, 5)
+	o := headrace.FollowOptions{Name: "mail", Until: e.Stats().Ring.Cursor}
+	var mu sync.Mutex
+	n := 0
+	for range 2 {
+		require.NoError(t, e.FollowShared(limit(t), o, 2, func(context.Context, handlers.Delivery) error {
+			mu.Lock()
+			n++
+			mu.Unlock()
+			return nil
+		}))
+	}
+	require.Equal(t, 20, n, "the second group has nothing left to do")
+	closeEngine(t, e)
+}

@@ -196,3 +196,17 @@ func TestFollow_HaltedEngine_TellsTheCause(t *testing.T) {
 	require.ErrorIs(t, err, boom)
 	require.ErrorIs(t, e.Close(limit(t)), boom)
 }
+
+// What the filter keeps out is behind the follower all the same: the checkpoint moves with it.
+func TestFollow_FilterPassesOver_CheckpointMoves(t *testing.T) {
+	dir := t.TempDir()
+	e := open(t, dir, newApp(t), small())
+	last := publish(t, producer(t, e, "web"), note{"x"})
+	require.NoError(t, e.WaitWritten(limit(t), last))
+	o := headrace.FollowOptions{Name: "mail", Until: last, Filter: handlers.Filter{Keys: []string{"nobody's"}}}
+	require.NoError(t, e.Follow(limit(t), o, func(context.Context, handlers.Delivery) error { return errBroken }))
+	at, err := handlers.LoadCheckpoint(filepath.Join(dir, "checkpoints", "mail"))
+	require.NoError(t, err)
+	require.Equal(t, last, at.Sequence)
+	closeEngine(t, e)
+}

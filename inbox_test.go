@@ -266,3 +266,19 @@ func TestInbox_Misuse(t *testing.T) {
 	}
 	closeEngine(t, mem)
 }
+
+// A message that cannot be published leaves its source to the next one.
+func TestInbox_RefusedMessage_GivesUpItsTurn(t *testing.T) {
+	e := open(t, t.TempDir(), newApp(t), small())
+	p := producer(t, e, "web")
+	_, err := headrace.Publish(limit(t), p, refusing{}, from("q", 0))
+	require.ErrorIs(t, err, errRefusing)
+	_, err = p.PublishBatch(limit(t), []headrace.Message{{Value: note{}, Meta: from("q", 0)}, {Value: refusing{}, Meta: from("q", 1)}})
+	require.ErrorIs(t, err, errRefusing)
+	_, err = p.TryPublish(note{}, from("q", 0))
+	require.NoError(t, err)
+	at, ok := e.Inbox("q")
+	require.True(t, ok)
+	require.Zero(t, at.Offset)
+	closeEngine(t, e)
+}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -214,4 +216,31 @@ func TestProjection_PauseAndRebuild_Misuse(t *testing.T) {
 	require.NoError(t, err)
 	require.ErrorIs(t, m.Pause("bank"), headrace.ErrNoLog)
 	closeEngine(t, m)
+}
+
+// Pause does not return while a handler runs.
+func TestProjection_PauseWaitsForItsHandler(t *testing.T) {
+	top := headrace.NewTopology(registry(t))
+	inside, release := make(chan struct{}), make(chan struct{})
+	var left atomic.Bool
+	p := handlers.NewProjection("slow", new(int))
+	handlers.Apply(p, func(*int, *handlers.Context, note) error {
+		close(inside)
+		<-release
+		left.Store(true)
+		return nil
+	})
+	top.Project(p, headrace.LaneOptions{})
+	e := open(t, t.TempDir(), app{topology: top}, small())
+	publish(t, producer(t, e, "web"), note{"x"})
+	<-inside
+	go func() {
+		for range 1000 { // time for a Pause that does not wait
+			runtime.Gosched()
+		}
+		close(release)
+	}()
+	require.NoError(t, e.Pause("slow"))
+	require.True(t, left.Load())
+	closeEngine(t, e)
 }

@@ -32,6 +32,9 @@ type snapshots struct {
 // snapshotStep is told of the steps of writing a snapshot. Tests end the process there.
 var snapshotStep snapshot.Step
 
+// snapshotsRun is called by Open as soon as snapshots may be taken. Tests wait there until one is.
+var snapshotsRun func()
+
 // captured is what the lanes come to at one sequence.
 type captured struct {
 	sequence int64

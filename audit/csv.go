@@ -29,6 +29,13 @@ var columns = []column{
 	{"stream_version", func(e *Entry) string { return number(e.StreamVersion) }},
 	{"producer", func(e *Entry) string { return e.Producer }},
 	{"handler", func(e *Entry) string { return e.Handler }},
+	{"source", func(e *Entry) string { return e.Source }},
+	{"source_offset", func(e *Entry) string {
+		if e.SourceOffset == nil {
+			return ""
+		}
+		return strconv.FormatInt(*e.SourceOffset, 10)
+	}},
 	{"cause", func(e *Entry) string { return number(e.Cause) }},
 	{"ordinal", func(e *Entry) string { return number(int64(e.Ordinal)) }},
 	{"outputs", func(e *Entry) string { return number(int64(e.Outputs)) }},

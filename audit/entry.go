@@ -44,6 +44,10 @@ type Entry struct {
 	Producer string `json:"producer,omitempty"`
 	Handler  string `json:"handler,omitempty"` // the handler whose answer it is; empty for what came from outside
 
+	// From where: the source outside that a message was taken in from, and its place there; see headrace.Meta.Source.
+	Source       string `json:"source,omitempty"`
+	SourceOffset *int64 `json:"source_offset,omitempty"` // nil without a source
+
 	// Why.
 	Cause       int64  `json:"cause,omitempty"`   // sequence of the event that the handler answered
 	Ordinal     uint32 `json:"ordinal,omitempty"` // place in the answer, from 0
@@ -89,6 +93,10 @@ func envelope(rec journal.Record, v event.View, name string) Entry {
 	e.Happened = time.Unix(0, v.Time()).UTC()
 	e.Type, e.TypeID, e.Version, e.Kind = name, rec.Type, v.Version(), v.Kind().String()
 	e.ID, e.Key, e.StreamVersion, e.Producer = v.ID().String(), v.Key(), v.StreamVersion(), v.Producer()
+	if s := v.SourceBytes(); len(s) > 0 {
+		offset := v.SourceOffset()
+		e.Source, e.SourceOffset = string(s), &offset
+	}
 	if o, ok := v.Origin(); ok {
 		e.Cause, e.Ordinal, e.Outputs, e.Depth = o.Cause, o.Ordinal, o.Outputs, o.Depth
 		// Its id as it was then. Who was renamed keeps the number of its first id.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"os"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -42,6 +44,9 @@ func randomHeader(rnd *rand.Rand) event.Header {
 	}
 	if rnd.IntN(2) == 0 {
 		h.Key = []string{"42", "Größe 7", `a"b\c`, "a%20b", "日本"}[rnd.IntN(5)]
+	}
+	if rnd.IntN(2) == 0 {
+		h.Source, h.SourceOffset = []string{"kafka/orders/3", "a b%", "日本"}[rnd.IntN(3)], rnd.Int64()*int64(rnd.IntN(2))
 	}
 	if rnd.IntN(2) == 0 {
 		h.StreamVersion = 1 + rnd.Int64N(1<<62)
@@ -258,4 +263,32 @@ func FuzzParse(f *testing.F) {
 		require.Equal(t, n1, n2)
 		require.Equal(t, p1, p2)
 	})
+}
+
+// The form of an event that was taken in from outside does not change; it comes back with its source and its offset.
+func TestSource_Golden(t *testing.T) {
+	r, ty := registry()
+	h := event.Header{Kind: event.Document, Version: 3, Time: 1_700_000_000_000_000_000, ID: event.IDFromName("golden"), Idempotent: true,
+		Producer: "bridge", Key: "42", Source: "kafka/orders/3"}
+	for _, offset := range []int64{0, 817} {
+		h.SourceOffset = offset
+		m, err := New(r, ty.Name(), 7, viewOf(t, ty, h, placed{"42", 990}), Options{})
+		require.NoError(t, err)
+		text, err := m.AppendJSON(nil)
+		require.NoError(t, err)
+		golden, err := os.ReadFile(fmt.Sprintf("testdata/source-%d.json", offset))
+		require.NoError(t, err)
+		require.Equal(t, strings.TrimSpace(string(golden)), string(text))
+		back, err := ParseJSON(golden)
+		require.NoError(t, err)
+		got, _, _, err := back.Event(r)
+		require.NoError(t, err)
+		require.Equal(t, h, got)
+	}
+	for _, bad := range []string{`"inboxsource":"q"`, `"inboxoffset":"1"`, `"inboxsource":"q","inboxoffset":"-1"`, `"inboxsource":"q","inboxoffset":"x"`} {
+		m, err := ParseJSON([]byte(`{"specversion":"1.0","id":"1","source":"/x","type":"shop.order-placed",` + bad + `}`))
+		require.NoError(t, err)
+		_, _, _, err = m.Event(r)
+		require.ErrorIs(t, err, ErrInvalid, bad)
+	}
 }

@@ -22,10 +22,13 @@
 //	eventversion     the version of the type, in decimal
 //	eventkind        notification, command or document
 //	streamversion    the event's number in the stream of its key, in decimal
+//	inboxsource      where outside the event came from (Header.Source)
+//	inboxoffset      its place there, in decimal
 //	correlationid, causationid, producer, idempotent
 //
-// What an event does not have is left out. Origin, Source and Header.Extensions stay at home: they mean something
-// in the log that wrote them only.
+// What an event does not have is left out. Origin and Header.Extensions stay at home: they mean something
+// in the log that wrote them only. Header.Source is not the attribute source: that says who tells of the event, must be a
+// URI reference, and belongs to the id.
 //
 // A CloudEvent of another system may have any text as its id. One that is no UUID becomes the id that
 // event.IDFromName gives for source and id together, which is what makes a CloudEvent unique; and

@@ -62,6 +62,14 @@ func (m Message) Event(r *event.Registry) (h event.Header, typeName string, payl
 			return fail(fmt.Errorf("%w: streamversion: %q is not a number from 1", ErrInvalid, s))
 		}
 	}
+	if in.Source = m.Get("inboxsource"); in.Source != "" {
+		s := m.Get("inboxoffset")
+		if in.Offset, err = strconv.ParseInt(s, 10, 64); err != nil || in.Offset < 0 {
+			return fail(fmt.Errorf("%w: inboxoffset: %q is not a number from 0", ErrInvalid, s))
+		}
+	} else if s := m.Get("inboxoffset"); s != "" {
+		return fail(fmt.Errorf("%w: inboxoffset %q without inboxsource", ErrInvalid, s))
+	}
 	registry := r
 	if asJSON {
 		in.Data = m.Data
@@ -117,6 +125,8 @@ type jsonForm struct {
 	Key         string          `json:"key,omitempty"`
 	Number      int64           `json:"streamVersion,omitempty"`
 	Traceparent string          `json:"traceparent,omitempty"`
+	Source      string          `json:"source,omitempty"`
+	Offset      int64           `json:"sourceOffset,omitempty"`
 	Idempotent  bool            `json:"idempotent"`
 	Data        json.RawMessage `json:"data,omitempty"`
 }

@@ -94,7 +94,7 @@ func New(r *event.Registry, typeName string, sequence int64, v event.View, o Opt
 	if p := v.Producer(); p != "" {
 		source = strings.TrimSuffix(source, "/") + "/" + url.PathEscape(p)
 	}
-	m.Attributes = make([]Attribute, 0, 16)
+	m.Attributes = make([]Attribute, 0, 18)
 	m.set("specversion", SpecVersion)
 	m.set("id", v.ID().String())
 	m.set("source", source)
@@ -119,6 +119,10 @@ func New(r *event.Registry, typeName string, sequence int64, v event.View, o Opt
 	m.set("producer", v.Producer())
 	if n := v.StreamVersion(); n != 0 {
 		m.set("streamversion", strconv.FormatInt(n, 10))
+	}
+	if s := v.SourceBytes(); len(s) > 0 {
+		m.set("inboxsource", string(s))
+		m.set("inboxoffset", strconv.FormatInt(v.SourceOffset(), 10))
 	}
 	if v.Idempotent() {
 		m.set("idempotent", "true")
