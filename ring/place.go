@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/internal/block"
+	"github.com/headrace/headrace/internal/cpu"
 )
 
 // A place is where a consumer reads: what a loop and a Poller have in common. It belongs to the
@@ -14,6 +15,7 @@ type place struct {
 	wait   WaitStrategy
 	parker *parker
 	chase  chase
+	eager  eagerness
 	counts *counts
 }
 
@@ -32,10 +34,16 @@ func (p *place) await(next int64, done <-chan struct{}) outcome {
 	if up.Load() >= next {
 		return readable
 	}
-	w := p.wait.begin()
+	w := p.wait.beginEager(p.eager)
 	defer w.end()
 	defer p.counts.unblock()
-	for up.Load() < next {
+	slot := p.seq.slot(next)
+	for {
+		// Cursor and slot travel side by side: when this poll finds the event, its line is here or on its way.
+		cpu.PrefetchRead(slot)
+		if up.Load() >= next {
+			return readable
+		}
 		if w.spins == 0 && p.counts.since == 0 {
 			p.counts.block(p.holder(next))
 		}
@@ -54,10 +62,21 @@ func (p *place) await(next int64, done <-chan struct{}) outcome {
 			return given
 		}
 		if !w.step() {
-			p.block(next, done)
+			p.blockTimed(next, done)
 		}
 	}
-	return readable
+}
+
+// blockTimed is block, and makes the next wait as eager as this one was short. In the schedule explorer,
+// whose runs must not depend on the clock, it leaves that as it is.
+func (p *place) blockTimed(next int64, done <-chan struct{}) {
+	if exploring {
+		p.block(next, done)
+		return
+	}
+	began := now()
+	p.block(next, done)
+	p.eager.parked(time.Duration(now() - began))
 }
 
 // block parks at one cursor that is short of next: the ring's, or that of the first consumer that

@@ -251,9 +251,13 @@ func (s *sequencer) claimed() int64 {
 // prefetch fetches the slots of [lo, lo+n), up to where the ring wraps, for whoever will write them;
 // of large slots the beginning, as nobody knows how much of them is written.
 func (s *sequencer) prefetch(lo, n int64) {
-	at := lo & (s.slots - 1)
-	n = min(n, s.slots-at)
-	cpu.PrefetchWrite(unsafe.Add(s.base, at*s.slotBytes), min(n*s.slotBytes, 2*stretchBytes))
+	n = min(n, s.slots-lo&(s.slots-1))
+	cpu.PrefetchWrite(s.slot(lo), min(n*s.slotBytes, 2*stretchBytes))
+}
+
+// slot returns the beginning of seq's slot.
+func (s *sequencer) slot(seq int64) unsafe.Pointer {
+	return unsafe.Add(s.base, (seq&(s.slots-1))*s.slotBytes)
 }
 
 // publish makes [lo, hi] readable. If the sequencer is quick the store has been made already, and once

@@ -19,6 +19,7 @@ func ringScenarios() []Scenario {
 			Systems: []System{
 				{"headrace", paced(headraceRing)},
 				{"headrace-park", paced(headraceRingPark)},
+				{"headrace-sleep", paced(headraceRingSleep)},
 				{"headrace-yield", paced(headraceRingYield)},
 				{"channel", paced(channelRing)},
 				{"go-disruptor-v0.5.0", paced(disruptorV050Ring)},
@@ -37,6 +38,7 @@ func ringScenarios() []Scenario {
 			Systems: []System{
 				{"headrace", paced(headraceRing)},
 				{"headrace-park", paced(headraceRingPark)},
+				{"headrace-sleep", paced(headraceRingSleep)},
 				{"headrace-yield", paced(headraceRingYield)},
 				{"channel", each(channelRingBatch)},
 				{"go-disruptor-v0.5.0", paced(disruptorV050Ring)},
