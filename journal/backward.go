@@ -80,12 +80,17 @@ func (b *backward) segment() (err error) {
 	}
 	defer func() { err = errors.Join(err, r.leave()) }()
 	// Of several segments that start there, all but the last hold no event.
-	for len(r.ids) > 0 && r.ids[0].first == r.seg.hdr.first {
+	first := r.at.first
+	for len(r.ids) > 0 && r.ids[0].first == first {
 		id := r.ids[0]
 		if err := errors.Join(r.leave(), r.mapSegment(id)); err != nil {
 			return err
 		}
 		r.ids = r.ids[1:]
+	}
+	if r.seg == nil { // recovery will put it aside: what there is ends before it
+		b.next = first
+		return nil
 	}
 	seg := r.seg
 	old := debug.SetPanicOnFault(true)

@@ -44,7 +44,7 @@ func (r *Reader) enter() (ok bool, err error) {
 		want = minTime
 	}
 	s := r.ids[i]
-	r.ids = r.ids[i+1:]
+	r.ids, r.at = r.ids[i+1:], s
 	if err := r.mapSegment(s); err != nil {
 		return false, r.excused(r.gone(err, s.first), s.id)
 	}

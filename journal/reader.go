@@ -36,6 +36,7 @@ type Reader struct {
 
 	view   *progressView // of a writer that uses pwrite, in another process
 	ids    []segmentID   // known segments after the current one, ascending
+	at     segmentID     // the one that was entered last
 	uuid   [16]byte
 	limits map[uint64]limit // where no writer vouches for the committed offset
 	closed bool

@@ -154,6 +154,11 @@ func (j *Journal) unguard(old bool, err *error) {
 	debug.SetPanicOnFault(old)
 	if r := recover(); r != nil {
 		e := asFault(r, j.w.seg.name, j.w.seg.mem)
+		for _, s := range j.w.pending { // filled up since the last Commit, which publishes their ends
+			if e == nil {
+				e = asFault(r, s.name, s.mem)
+			}
+		}
 		if e == nil && j.progress != nil {
 			e = asFault(r, progressName, j.progress.file)
 		}

@@ -15,8 +15,9 @@ import (
 //   - NaN and the infinities become the strings "NaN", "Infinity" and "-Infinity";
 //   - a timestamp becomes a string as in RFC 3339, in UTC; any other extension an object with its
 //     number "ext" and its "data" in base64;
-//   - a map key that is no string becomes one: a number or boolean as JSON writes it, anything
-//     else as the text of its JSON. Keys that become equal by this are not merged.
+//   - a map key that is no string becomes one: a number, boolean or extension as JSON writes it, an
+//     array or a map as its msgpack in base64: the text of its JSON would double its backslashes at
+//     each level of keys within keys. Keys that become equal by this are not merged.
 //
 // The order of maps stays. It fails as Scan does, and then returns dst as it was.
 func AppendJSON(dst, b []byte) ([]byte, error) {
@@ -91,8 +92,11 @@ func appendJSON(dst []byte, r *Reader) []byte {
 }
 
 func appendJSONKey(dst []byte, r *Reader) []byte {
-	if r.Kind() == KindString {
+	switch r.Kind() {
+	case KindString:
 		return AppendJSONString(dst, string(r.data()))
+	case KindArray, KindMap:
+		return append(base64.StdEncoding.AppendEncode(append(dst, '"'), r.Raw()), '"')
 	}
 	start := len(dst)
 	dst = appendJSON(dst, r)

@@ -255,7 +255,7 @@ func TestAppendJSON(t *testing.T) {
 		`null`:                             {},
 		`[1,2]`:                            {1, 2},
 		`{"1":2,"true":3}`:                 {0x82, 1, 2, 0xc3, 3},
-		`{"[1]":{},"null":[]}`:             {0x82, 0x91, 1, 0x80, 0xc0, 0x90},
+		`{"kQE=":{},"null":[]}`:            {0x82, 0x91, 1, 0x80, 0xc0, 0x90},
 		`{"AQ==":-1}`:                      {0x81, 0xc4, 1, 1, 0xff},
 		`"NaN"`:                            AppendFloat64(nil, math.NaN()),
 		`"Infinity"`:                       AppendFloat32(nil, float32(math.Inf(1))),
@@ -274,6 +274,11 @@ func TestAppendJSON(t *testing.T) {
 		require.Equal(t, "x"+strings.ReplaceAll(want, `\ufffd`, "\ufffd"), string(got))
 		require.True(t, json.Valid(got[1:]), "%s", got)
 	}
+	deep := bytes.Repeat([]byte{0x81}, MaxDepth) // keys within keys
+	deep = append(deep, bytes.Repeat([]byte{0xc0}, MaxDepth+1)...)
+	text, err := AppendJSON(nil, deep)
+	require.NoError(t, err)
+	require.Less(t, len(text), 2*len(deep))
 	out, err := AppendJSON([]byte("x"), []byte{0x91})
 	require.ErrorIs(t, err, ErrTruncated)
 	require.Equal(t, "x", string(out))
