@@ -26,6 +26,7 @@ type scene struct {
 	before  int     // events published before the start
 	loose   bool    // the ring is stopped while producers are at work
 	poller  bool    // a poller at the head, too
+	pushed  bool    // others will be put in front of the head
 }
 
 // A stage is a scene under way.
@@ -51,7 +52,7 @@ func (sc scene) open(run *explore.Run) *stage {
 			co.After = append(co.After, s.cs[up])
 		}
 		s.seen = append(s.seen, s.first-1)
-		s.cs = append(s.cs, must(r.Consume(fmt.Sprint("consumer ", i), watcher{s.handler(i), s, len(after) == 0}, co)))
+		s.cs = append(s.cs, must(r.Consume(fmt.Sprint("consumer ", i), watcher{s.handler(i), s, len(after) == 0 && !sc.pushed}, co)))
 	}
 	if sc.poller {
 		s.poller = must(r.Poller("poller", ConsumerOptions{}))

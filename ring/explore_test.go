@@ -65,6 +65,20 @@ var scenes = []struct {
 		options: Options{Slots: 2, Wait: polling}, claims: [][]int{{1}, {1}}, graph: [][]int{{}, {}}}, true, true},
 	{"two-producers_two-slots_two-consumers_parking", scene{
 		options: Options{Slots: 2, Wait: parkingAtOnce}, claims: [][]int{{1}, {1}}, graph: [][]int{{}, {}}}, false, false},
+	{"one-of-many_two-slots_one-consumer_parking", scene{
+		options: Options{Slots: 2, Wait: parkingAtOnce}, claims: [][]int{{1}}, graph: [][]int{{}}}, true, true},
+	{"one-of-many_two-slots_two-consumers_parking", scene{
+		options: Options{Slots: 2, Wait: parkingAtOnce}, claims: [][]int{{1}}, graph: [][]int{{}, {}}}, true, true},
+	{"two-producers_two-slots_one-consumer_parking", scene{
+		options: Options{Slots: 2, Wait: parkingAtOnce}, claims: [][]int{{1}, {1}}, graph: [][]int{{}}}, true, true},
+	{"one-of-many_one-slot_one-consumer_two-claims_parking", scene{
+		options: Options{Slots: 1, Wait: parkingAtOnce}, claims: [][]int{{1, 1}}, graph: [][]int{{}}}, true, false},
+	{"single-producer_two-slots_one-consumer_parking", scene{
+		options: Options{Slots: 2, Producers: SingleProducer, Wait: parkingAtOnce}, claims: [][]int{{1}}, graph: [][]int{{}}}, true, true},
+	{"single-producer_two-slots_two-consumers_one-claim_parking", scene{
+		options: Options{Slots: 2, Producers: SingleProducer, Wait: parkingAtOnce}, claims: [][]int{{1}}, graph: [][]int{{}, {}}}, true, false},
+	{"single-producer_one-slot_one-consumer_two-claims_parking", scene{
+		options: Options{Slots: 1, Producers: SingleProducer, Wait: parkingAtOnce}, claims: [][]int{{1, 1}}, graph: [][]int{{}}}, true, false},
 	{"two-producers_two-slots_pipeline_polling", scene{
 		options: Options{Slots: 2, Wait: polling}, claims: [][]int{{1}, {1}}, graph: [][]int{{}, {0}}}, false, false},
 	{"two-producers_full-ring_two-slots_one-consumer_parking", scene{
@@ -191,7 +205,7 @@ func TestExplore_JoinAndLeave(t *testing.T) {
 	ctx := context.Background()
 	for _, producers := range []Producers{SingleProducer, MultiProducer} {
 		for _, m := range memories {
-			for _, where := range []string{"head", "behind", "from", "two", "chain"} {
+			for _, where := range []string{"head", "behind", "from", "two", "chain", "before", "before-head"} {
 				t.Run(fmt.Sprint(producers, "/", m.name, "/", where), func(t *testing.T) {
 					claims := [][]int{{1, 1, 2, 1}}
 					if producers == MultiProducer {
@@ -199,7 +213,7 @@ func TestExplore_JoinAndLeave(t *testing.T) {
 					}
 					exploreRandomly(t, m.plain, func(run *explore.Run) {
 						s := scene{options: Options{Slots: 2, Producers: producers, Wait: parkingAtOnce}, plain: m.plain,
-							claims: claims, graph: [][]int{{}, {0}}}.open(run)
+							claims: claims, graph: [][]int{{}, {0}}, pushed: where == "before-head"}.open(run)
 						guests := 1
 						if where == "two" {
 							guests = 2
@@ -213,8 +227,20 @@ func TestExplore_JoinAndLeave(t *testing.T) {
 									o.After = s.cs[:1]
 								case "from", "chain":
 									o.From, next = s.first, s.first
+								case "before":
+									o.After, o.Before = s.cs[:1], s.cs[1:]
+								case "before-head":
+									o.Before = s.cs[:1]
 								}
-								c, err := s.r.Join(ctx, fmt.Sprint("guest ", g), s.guest(&next), o)
+								h := s.guest(&next)
+								c, err := s.r.Join(ctx, fmt.Sprint("guest ", g), HandlerFunc[int64](func(lo int64, span []int64) error {
+									for _, d := range o.Before {
+										if at := d.Cursor(); at >= lo {
+											explore.Fail("the guest gets %d when %q, which comes later, is at %d", lo, d.Name(), at)
+										}
+									}
+									return h(lo, span)
+								}), o)
 								var gone *GoneError
 								if errors.As(err, &gone) {
 									return
