@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/internal/block"
-	"github.com/headrace/headrace/internal/cpu"
 )
 
 // A place is where a consumer reads: what a loop and a Poller have in common. It belongs to the
@@ -15,7 +14,6 @@ type place struct {
 	wait   WaitStrategy
 	parker *parker
 	chase  chase
-	eager  eagerness
 	counts *counts
 }
 
@@ -34,16 +32,10 @@ func (p *place) await(next int64, done <-chan struct{}) outcome {
 	if up.Load() >= next {
 		return readable
 	}
-	w := p.wait.beginEager(p.eager)
+	w := p.wait.begin()
 	defer w.end()
 	defer p.counts.unblock()
-	slot := p.seq.slot(next)
-	for {
-		// Cursor and slot travel side by side: when this poll finds the event, its line is here or on its way.
-		cpu.PrefetchRead(slot)
-		if up.Load() >= next {
-			return readable
-		}
+	for up.Load() < next {
 		if w.spins == 0 && p.counts.since == 0 {
 			p.counts.block(p.holder(next))
 		}
@@ -62,21 +54,10 @@ func (p *place) await(next int64, done <-chan struct{}) outcome {
 			return given
 		}
 		if !w.step() {
-			p.blockTimed(next, done)
+			p.block(next, done)
 		}
 	}
-}
-
-// blockTimed is block, and makes the next wait as eager as this one was short. In the schedule explorer,
-// whose runs must not depend on the clock, it leaves that as it is.
-func (p *place) blockTimed(next int64, done <-chan struct{}) {
-	if exploring {
-		p.block(next, done)
-		return
-	}
-	began := now()
-	p.block(next, done)
-	p.eager.parked(time.Duration(now() - began))
+	return readable
 }
 
 // block parks at one cursor that is short of next: the ring's, or that of the first consumer that

@@ -251,13 +251,9 @@ func (s *sequencer) claimed() int64 {
 // prefetch fetches the slots of [lo, lo+n), up to where the ring wraps, for whoever will write them;
 // of large slots the beginning, as nobody knows how much of them is written.
 func (s *sequencer) prefetch(lo, n int64) {
-	n = min(n, s.slots-lo&(s.slots-1))
-	cpu.PrefetchWrite(s.slot(lo), min(n*s.slotBytes, 2*stretchBytes))
-}
-
-// slot returns the beginning of seq's slot.
-func (s *sequencer) slot(seq int64) unsafe.Pointer {
-	return unsafe.Add(s.base, (seq&(s.slots-1))*s.slotBytes)
+	at := lo & (s.slots - 1)
+	n = min(n, s.slots-at)
+	cpu.PrefetchWrite(unsafe.Add(s.base, at*s.slotBytes), min(n*s.slotBytes, 2*stretchBytes))
 }
 
 // publish makes [lo, hi] readable. If the sequencer is quick the store has been made already, and once

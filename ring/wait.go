@@ -39,9 +39,6 @@ const (
 	// line away, so that the publisher's next store misses; an interval of many stores makes that
 	// rare, and the next batch large.
 	pollInterval = 250 * time.Nanosecond
-	// spinInterval is that of WaitSpin, for whom half an interval more of latency counts. What it costs a
-	// publisher that is busy is for chase to avoid.
-	spinInterval = 25 * time.Nanosecond
 	forever      = math.MaxInt
 )
 
@@ -49,7 +46,7 @@ const (
 // processors the ring crawls: a spinner holds its processor until the scheduler takes it, 10 ms
 // later.
 func WaitSpin() WaitStrategy {
-	return WaitStrategy{name: "spin", spins: forever, pause: cpu.PausesFor(spinInterval)}
+	return WaitStrategy{name: "spin", spins: forever, pause: cpu.PausesFor(pollInterval)}
 }
 
 // WaitYield polls like WaitSpin for about 25 us, then lets other goroutines run between polls.
@@ -73,8 +70,7 @@ func WaitPark() WaitStrategy {
 
 // WaitAdaptive is the default. It spins for about 2 us, but only while fewer goroutines spin
 // than there are processors besides the waiter's own, and not at all on one; then it yields a
-// few times, then it blocks until it is woken. Where that was over within 100 us, as at 50,000 events a
-// second, a consumer spins twice as long the next time, up to 64 us: to be woken takes as long. While others spin it yields as often more as it would
+// few times, then it blocks until it is woken. While others spin it yields as often more as it would
 // have polled, so that two sides that answer each other do not park where nobody else has work.
 func WaitAdaptive() WaitStrategy {
 	return WaitStrategy{name: "adaptive", spins: 8, pause: cpu.PausesFor(pollInterval), yields: 4,
@@ -168,29 +164,6 @@ func (c *chase) rest(cursor int64) {
 	}
 }
 
-// An eagerness is how many times an adaptive waiter doubles the time that it polls before it parks.
-//
-// To be woken takes up to 50 us. Where the next event comes sooner, polling until it is there costs
-// no more than parking does, and where two sides answer each other every wake-up delays both: events that
-// come every 20 us would then be handled ever later. So a park that was over soon makes the next wait
-// more eager, and one that took long makes it less.
-type eagerness uint
-
-const (
-	eagerMost = 5                      // 32 times 2 us
-	soonWoken = 100 * time.Microsecond // with the wake-up
-)
-
-// parked is told how long a park took.
-func (e *eagerness) parked(took time.Duration) {
-	switch {
-	case took <= soonWoken:
-		*e = min(*e+1, eagerMost)
-	case *e > 0:
-		*e--
-	}
-}
-
 // A waiter carries one wait through its strategy: spin, yield, then park.
 type waiter struct {
 	spins   int
@@ -199,7 +172,6 @@ type waiter struct {
 	parks   bool
 	sleeps  bool
 	counted bool          // in spinners
-	gentle  bool          // yields now and then while it spins
 	slept   time.Duration // the last time
 }
 
@@ -208,14 +180,9 @@ const (
 	sleepMax = time.Millisecond
 )
 
-func (w WaitStrategy) begin() waiter { return w.beginEager(0) }
-
-// beginEager is begin for a waiter whose last waits were short: see eagerness.
-func (w WaitStrategy) beginEager(e eagerness) waiter {
+func (w WaitStrategy) begin() waiter {
 	v := waiter{spins: w.spins, yields: w.yields, pause: w.pause, parks: w.parks, sleeps: w.sleeps}
 	if w.adaptive {
-		v.spins <<= e
-		v.gentle = e > 0
 		if n := processors.n.Load(); n < 2 || spinners.n.Add(1) >= n {
 			if n >= 2 {
 				spinners.n.Add(-1)
@@ -233,10 +200,6 @@ func (w WaitStrategy) beginEager(e eagerness) waiter {
 func (v *waiter) step() bool {
 	if v.spins > 0 {
 		v.spins--
-		if v.gentle && v.spins%8 == 0 {
-			block.Yield() // to whom this goroutine has woken, who is next on its processor
-			return true
-		}
 		block.Pause(v.pause)
 		return true
 	}

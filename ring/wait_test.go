@@ -3,7 +3,6 @@ package ring
 import (
 	"runtime"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -60,36 +59,6 @@ func TestWaitAdaptive_OneProcessorNeverSpins(t *testing.T) {
 	for first.step() {
 	}
 	require.Zero(t, first.yields)
-}
-
-func TestEagerness_FollowsHowLongParksTook(t *testing.T) {
-	var e eagerness
-	for range 2 * eagerMost {
-		e.parked(soonWoken)
-	}
-	require.EqualValues(t, eagerMost, e)
-	e.parked(soonWoken + 1)
-	require.EqualValues(t, eagerMost-1, e)
-	for range 2 * eagerMost {
-		e.parked(time.Second)
-	}
-	require.Zero(t, e, "who is idle spends no more than at first")
-}
-
-func TestWaitAdaptive_Eager_PollsLongerWhetherItSpinsOrYields(t *testing.T) {
-	defer noteProcessors()
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
-	noteProcessors()
-	require.Zero(t, spinners.n.Load())
-	spins, yields := WaitAdaptive().spins, WaitAdaptive().yields
-	first, second := WaitAdaptive().beginEager(2), WaitAdaptive().beginEager(2)
-	defer first.end()
-	require.Equal(t, 4*spins, first.spins)
-	require.Equal(t, yields, first.yields)
-	require.Zero(t, second.spins)
-	require.Equal(t, 4*spins+yields, second.yields)
-	park := WaitPark().beginEager(2)
-	require.Equal(t, WaitPark().spins, park.spins)
 }
 
 // A fenced ring asks the kernel for nothing when somebody parks, and loses no wake-up either.

@@ -19,7 +19,6 @@ func ringScenarios() []Scenario {
 			Systems: []System{
 				{"headrace", paced(headraceRing)},
 				{"headrace-park", paced(headraceRingPark)},
-				{"headrace-sleep", paced(headraceRingSleep)},
 				{"headrace-yield", paced(headraceRingYield)},
 				{"channel", paced(channelRing)},
 				{"go-disruptor-v0.5.0", paced(disruptorV050Ring)},
@@ -38,7 +37,6 @@ func ringScenarios() []Scenario {
 			Systems: []System{
 				{"headrace", paced(headraceRing)},
 				{"headrace-park", paced(headraceRingPark)},
-				{"headrace-sleep", paced(headraceRingSleep)},
 				{"headrace-yield", paced(headraceRingYield)},
 				{"channel", each(channelRingBatch)},
 				{"go-disruptor-v0.5.0", paced(disruptorV050Ring)},

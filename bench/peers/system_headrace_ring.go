@@ -18,11 +18,6 @@ func headraceRingPark(w Work, m *meter) (Result, error) {
 	return headraceRingWait(w, m, ring.WaitPark())
 }
 
-// headraceRingSleep has a consumer that sleeps between polls, as the go-disruptors' defaults do.
-func headraceRingSleep(w Work, m *meter) (Result, error) {
-	return headraceRingWait(w, m, ring.WaitSleep())
-}
-
 // headraceRingYield has a consumer that yields and never blocks.
 func headraceRingYield(w Work, m *meter) (Result, error) {
 	return headraceRingWait(w, m, ring.WaitYield())
