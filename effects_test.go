@@ -481,7 +481,10 @@ func TestEffect_Backpressure(t *testing.T) {
 	}
 	_, err := p.PublishBatch(limit(t), batch) // a handler makes 1,000 causes of it, in a ring of 256
 	require.NoError(t, err)
-	settleLogic(t, e)
+	for last := int64(0); e.Stats().FeedbackBytes > 0 || e.Stats().Ring.Cursor != last; { // the call is under way all the while
+		last = e.Stats().Ring.Cursor
+		require.NoError(t, e.WaitFor(limit(t), "logic", last))
+	}
 	require.NoError(t, e.WaitFor(limit(t), "outside", e.Stats().Ring.Cursor))
 	st := e.Stats().Effects[0]
 	require.Equal(t, 999, st.Waiting)

@@ -176,7 +176,7 @@ func TestSchedule_AgainstAList(t *testing.T) {
 			}
 			if last > 0 { // what was asked for is set before time goes on
 				require.NoError(t, e.WaitFor(limit(t), "logic", last))
-				settle(t, e)
+				settleLogic(t, e)
 			}
 			clock.Advance(time.Duration(rng.IntN(10)) * time.Second)
 			sort.Slice(waiting, func(i, k int) bool {
@@ -190,23 +190,10 @@ func TestSchedule_AgainstAList(t *testing.T) {
 				waiting = waiting[1:]
 			}
 			require.Equal(t, want, append([]string(nil), a.await(len(want))...), "seed %d", seed)
-			settle(t, e)
+			settleLogic(t, e)
 			require.EqualValues(t, len(waiting), e.Stats().Timers, "seed %d", seed)
 		}
 		closeEngine(t, e)
-	}
-}
-
-// settle waits until nothing is on its way.
-func settle(t testing.TB, e *headrace.Engine) {
-	t.Helper()
-	for {
-		last := e.Stats().Ring.Cursor
-		require.NoError(t, e.WaitFor(limit(t), "logic", last))
-		require.NoError(t, e.WaitFor(limit(t), "watch", last))
-		if e.Stats().FeedbackBytes == 0 && e.Stats().Ring.Cursor == last {
-			return
-		}
 	}
 }
 
@@ -220,7 +207,7 @@ func TestSchedule_LogCutAnywhere(t *testing.T) {
 	for i := range int64(200) {
 		publish(t, producer(t, e, "web"), deposit{-1 - i, i % 20})
 		if i%10 == 0 {
-			settle(t, e)
+			settleLogic(t, e)
 			clock.Advance(time.Second)
 		}
 	}
@@ -285,15 +272,10 @@ func TestSchedule_Recurs(t *testing.T) {
 	require.Empty(t, beats)
 }
 
+// settleLogic waits until nothing is under way, timers that are due included.
 func settleLogic(t testing.TB, e *headrace.Engine) {
 	t.Helper()
-	for {
-		last := e.Stats().Ring.Cursor
-		require.NoError(t, e.WaitFor(limit(t), "logic", last))
-		if e.Stats().FeedbackBytes == 0 && e.Stats().Ring.Cursor == last {
-			return
-		}
-	}
+	require.NoError(t, e.WaitIdle(limit(t)))
 }
 
 func TestSchedule_Refusals(t *testing.T) {
