@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -124,18 +125,22 @@ func memoryDir(t testing.TB) string {
 	return t.TempDir()
 }
 
-// childCommand is a child of this binary, one of tortureChildren. Its standard input is a pipe that nobody writes to and
-// that ends when this process does, however that comes about, so that no child outlives a parent that was killed.
-func childCommand(env ...string) (*exec.Cmd, error) {
+// childCommand is a child of this binary, one of tortureChildren. Its standard input is a pipe, here returned, whose lines
+// it gets in told, and that ends when this process does, however that comes about, so that no child outlives a parent that
+// was killed.
+func childCommand(env ...string) (*exec.Cmd, io.Writer, error) {
 	exe, err := os.Executable()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	cmd := exec.Command(exe)
 	cmd.Env = append(os.Environ(), env...)
-	_, err = cmd.StdinPipe()
-	return cmd, err
+	in, err := cmd.StdinPipe()
+	return cmd, in, err
 }
+
+// told is what the parent has written to this child, line by line.
+var told = make(chan string, 16)
 
 // tortureChildren are the main functions of this binary's children, by the variable of the
 // environment that tells them what to do.
@@ -159,7 +164,9 @@ func tortureChild() {
 			continue
 		}
 		go func() {
-			_, _ = io.Copy(io.Discard, os.Stdin) // ends with the parent: see childCommand
+			for in := bufio.NewScanner(os.Stdin); in.Scan(); { // ends with the parent: see childCommand
+				told <- in.Text()
+			}
 			os.Exit(1)
 		}()
 		if err := run(arg); err != nil {
@@ -199,6 +206,8 @@ func (o order) write() error {
 	p.enter(phaseOpened)
 	w := lifeWriter{j: j, life: o.Life, large: o.Large, rnd: rand.New(rand.NewPCG(o.Seed, uint64(o.Life)))}
 	begin := j.Written()
+	pause := time.NewTimer(0)
+	<-pause.C
 	for o.Records == 0 || j.Written()-begin < o.Records {
 		if err := w.step(); err != nil {
 			return err
@@ -217,8 +226,9 @@ func (o order) write() error {
 				_, err = j.Trim(Retention{Before: before})
 			}
 		case 4:
-			if o.Pause > 0 {
-				time.Sleep(time.Duration(w.rnd.Int64N(int64(o.Pause))))
+			if o.Pause > 0 { // at ease: nobody waits for it
+				pause.Reset(time.Duration(w.rnd.Int64N(int64(o.Pause))))
+				<-pause.C
 			}
 		}
 		p.store(wordDurable, j.Durable())
@@ -316,7 +326,7 @@ func (p *page) launch(o order) (*trial, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd, err := childCommand(tortureEnv+"="+string(b), "GOMAXPROCS=2")
+	cmd, _, err := childCommand(tortureEnv+"="+string(b), "GOMAXPROCS=2")
 	if err != nil {
 		return nil, err
 	}
@@ -327,6 +337,13 @@ func (p *page) launch(o order) (*trial, error) {
 	t := &trial{cmd, phases, &bytes.Buffer{}, p}
 	cmd.Stderr = t.out
 	return t, cmd.Start()
+}
+
+// killAfter kills the child once the time is over, and reaps it; it returns earlier if the child ends by itself. See kill.
+func (t *trial) killAfter(d time.Duration) error {
+	timer := time.AfterFunc(d, func() { _ = t.cmd.Process.Signal(syscall.SIGKILL) })
+	defer timer.Stop()
+	return t.reap()
 }
 
 // reach returns once the child has entered the phase; an error if it ended before.
@@ -351,6 +368,11 @@ func (t *trial) dead() bool {
 // an error, is the error.
 func (t *trial) kill() error {
 	_ = t.cmd.Process.Signal(syscall.SIGKILL)
+	return t.reap()
+}
+
+// reap waits until the child has ended: nil if somebody killed it.
+func (t *trial) reap() error {
 	err := t.cmd.Wait()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && !exit.Exited() {

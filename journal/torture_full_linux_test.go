@@ -435,7 +435,7 @@ func init() { tortureChildren[attemptEnv] = attemptChild }
 func (f *fuller) attempt(a attempt) (o outcome) {
 	b, err := json.Marshal(a)
 	f.check(err, "marshal")
-	cmd, err := childCommand(attemptEnv + "=" + string(b))
+	cmd, _, err := childCommand(attemptEnv + "=" + string(b))
 	f.check(err, "attempt")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()

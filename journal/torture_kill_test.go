@@ -58,8 +58,7 @@ func (k *killer) cycle(life uint32) {
 		phase = phaseStarted
 	}
 	k.check(child.reach(phase), "life %d", life)
-	time.Sleep(shortly(rnd, 20*time.Millisecond)) // places the kill by chance; nothing waits for it
-	k.check(child.kill(), "life %d (%s)", life, tortureModes[o.Mode].name)
+	k.check(child.killAfter(shortly(rnd, 20*time.Millisecond)), "life %d (%s)", life, tortureModes[o.Mode].name)
 	p := k.page
 	if p.load(wordPhase) < phaseOpened {
 		k.inOpen++

@@ -111,12 +111,13 @@ func (d *powered) mount(t testing.TB) {
 }
 
 func (d *powered) unmount(t testing.TB) {
-	var err error
-	for range 200 { // a process that was just killed may still be letting go
-		if err = unix.Unmount(d.dir, 0); !errors.Is(err, unix.EBUSY) {
-			break
-		}
-		time.Sleep(5 * time.Millisecond)
+	err := unix.Unmount(d.dir, 0)
+	// The kernel may be busy with it for a moment after the last process has ended, and tells nobody when no longer.
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	for n := 0; errors.Is(err, unix.EBUSY) && n < 200; n++ {
+		<-again.C
+		err = unix.Unmount(d.dir, 0)
 	}
 	require.NoError(t, err)
 	d.mounted = false
@@ -175,11 +176,13 @@ func (p *powerCutter) cycle(life uint32) {
 	}
 	p.check(child.reach(phase), "life %d (%s)", life, tortureModes[o.Mode].name)
 	// Writeback, as the kernel would do it on its own some time.
+	moment := time.NewTimer(shortly(rnd, 20*time.Millisecond)) // of what happens next: chance places it, nothing waits for it
 	for range rnd.IntN(4) {
-		time.Sleep(shortly(rnd, 20*time.Millisecond))
+		<-moment.C
 		p.writeBack()
+		moment.Reset(shortly(rnd, 20*time.Millisecond))
 	}
-	time.Sleep(shortly(rnd, 20*time.Millisecond)) // places the cut by chance; nothing waits for it
+	<-moment.C
 	// What counts is what the writer had been told before: a machine without power tells nobody
 	// anything, but a file system that is being shut down lets a sync that is under way return
 	// without an error now and then.

@@ -5,12 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -58,6 +61,8 @@ func (s *soak) run(total time.Duration) {
 	every := max(total/400, 20*time.Millisecond)
 	pause := min(300*time.Millisecond, total/200) // a writer at ease, so that an hour does not fill the disk
 	var follower *exec.Cmd
+	var tell io.Writer
+	var heard io.Reader
 	var out bytes.Buffer
 	defer func() {
 		if follower != nil {
@@ -76,9 +81,11 @@ func (s *soak) run(total time.Duration) {
 		s.check(err, "start")
 		s.check(child.reach(phaseOpened), "life %d", life)
 		if follower == nil {
-			follower, err = childCommand(followEnv + "=" + s.dir + ":" + seen.path)
+			follower, tell, err = childCommand(followEnv + "=" + s.dir + ":" + seen.path)
 			s.check(err, "follower")
 			follower.Stderr = &out
+			heard, err = follower.StdoutPipe()
+			s.check(err, "follower")
 			s.check(follower.Start(), "follower")
 		}
 		var writer usage
@@ -104,13 +111,14 @@ func (s *soak) run(total time.Duration) {
 		s.check(writer.flat(), "writer of life %d", life)
 		s.figures = "writer at the end: " + writer.String()
 	}
-	// The follower comes to the end by itself.
-	for n := 0; seen.load(wordWritten) < s.acked; n++ {
-		if n > 20_000 || (&trial{cmd: follower}).dead() {
-			s.fail("the follower stands at %d of %d: %s", seen.load(wordWritten), s.acked, &out)
-		}
-		time.Sleep(time.Millisecond)
+	// The follower comes to the end by itself, and says so.
+	_, err := fmt.Fprintln(tell, s.acked)
+	s.check(err, "follower")
+	hung := time.AfterFunc(time.Minute, func() { _ = follower.Process.Kill() })
+	if _, err := heard.Read(make([]byte, 1)); err != nil {
+		s.fail("the follower ended at %d of %d: %s", seen.load(wordWritten), s.acked, &out)
 	}
+	hung.Stop()
 	s.followed, s.behind = seen.load(wordRolls), seen.load(wordLost)
 	s.check(followers.flat(), "follower")
 	s.figures = "follower: " + followers.String() + "; " + s.figures
@@ -184,7 +192,7 @@ const followEnv = "HEADRACE_JOURNAL_TORTURE_FOLLOWER"
 func init() { tortureChildren[followEnv] = followChild }
 
 // followChild follows a journal for ever and checks each record by itself: the life in its body must
-// be the one before it or a later one.
+// be the one before it or a later one. Told a sequence it says when it is there.
 func followChild(arg string) error {
 	dir, path, _ := strings.Cut(arg, ":")
 	p, err := openPage(path)
@@ -193,6 +201,20 @@ func followChild(arg string) error {
 	}
 	life, next := uint32(0), int64(0)
 	var buf []byte
+	var there sync.Once
+	var awaited atomic.Int64
+	look := func() { // by the follower after each record, and by who is told: one of them sees both
+		if n := awaited.Load(); n > 0 && p.load(wordWritten) >= n {
+			there.Do(func() { _, _ = os.Stdout.Write([]byte{1}) })
+		}
+	}
+	go func() {
+		for line := range told {
+			n, _ := strconv.ParseInt(line, 10, 64)
+			awaited.Store(n)
+			look()
+		}
+	}()
 	for {
 		r, err := OpenReader(dir, next, ReaderOptions{})
 		if errors.Is(err, ErrOutOfRange) {
@@ -217,6 +239,7 @@ func followChild(arg string) error {
 			next = rec.Sequence + 1
 			p.store(wordWritten, rec.Sequence)
 			p.store(wordRolls, p.load(wordRolls)+1)
+			look()
 			return nil
 		})
 		if e := r.Close(); err == nil {

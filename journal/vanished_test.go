@@ -25,6 +25,28 @@ func TestSync_CutFile(t *testing.T) {
 	require.ErrorIs(t, j.Close(), ErrSize)
 }
 
+// A segment that filled up since the last Commit, and is cut before the next one publishes its end: the Commit says
+// that it faulted.
+func TestCommit_CutFullSegment(t *testing.T) {
+	dir := t.TempDir()
+	j, err := Open(dir, Options{Durability: None(), Backend: BackendMmap, SegmentBytes: MinSegmentBytes})
+	require.NoError(t, err)
+	appendTo(t, j, 1)
+	names, err := filepath.Glob(filepath.Join(dir, "*"+segmentSuffix))
+	require.NoError(t, err)
+	require.Len(t, names, 1)
+	full := j.w.seg
+	for j.w.seg == full {
+		_, err := j.Stage(Entry{Body: make([]byte, 4000)})
+		require.NoError(t, err)
+	}
+	require.NoError(t, os.Truncate(names[0], 0))
+	require.ErrorIs(t, j.Commit(), ErrFault)
+	_, err = j.Append(Entry{})
+	require.ErrorIs(t, err, ErrFault)
+	require.ErrorIs(t, j.Close(), ErrFault)
+}
+
 // A segment that is removed under its writer: the next sync says so, for good, and never calls durable
 // what has no name.
 func TestSync_VanishedFile(t *testing.T) {

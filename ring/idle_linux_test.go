@@ -35,7 +35,7 @@ func TestWait_IdleConsumersCostNothing(t *testing.T) {
 				publish(t, r, 100)
 				const window = 2 * time.Second
 				before, start := processorTime(t), time.Now()
-				time.Sleep(window)
+				<-time.After(window)
 				share := float64(processorTime(t)-before) / float64(time.Since(start)) / float64(consumers)
 				require.NoError(t, r.Close(within(t)))
 				t.Logf("%.3f %% of a processor for each of %d consumers", 100*share, consumers)
