@@ -1,13 +1,10 @@
 package headrace_test
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -30,7 +27,7 @@ func openSubscriptions(t testing.TB, dir string) *headrace.Engine {
 }
 
 // TestSubscriptions_Child publishes from a source, appends to streams and follows as a group and in batches, until it is
-// killed. What it has done it writes to files, a line each.
+// killed. What it has done it says, a line each.
 func TestSubscriptions_Child(t *testing.T) {
 	dir := os.Getenv(subscriptionsChild)
 	if dir == "" {
@@ -38,23 +35,14 @@ func TestSubscriptions_Child(t *testing.T) {
 	}
 	e := openSubscriptions(t, dir)
 	ctx := context.Background()
-	out := map[string]*os.File{}
-	for _, name := range []string{"group", "batch", "appended"} {
-		f, err := os.OpenFile(filepath.Join(dir, name+".lines"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-		require.NoError(t, err)
-		out[name] = f
-	}
-	say := func(name, format string, args ...any) {
-		_, err := fmt.Fprintf(out[name], format+"\n", args...)
-		require.NoError(t, err)
-	}
+	var out speaker
 	go e.FollowShared(ctx, headrace.FollowOptions{Name: "group", CheckpointEvery: 20}, 3, func(_ context.Context, d handlers.Delivery) error {
-		say("group", "%d %s", d.Sequence, d.Event.Key())
+		out.say("group %d %s", d.Sequence, d.Event.Key())
 		return nil
 	})
 	go e.FollowBatch(ctx, headrace.FollowOptions{Name: "batch", CheckpointEvery: 20}, 10, func(_ context.Context, events []handlers.Delivery) error {
 		for _, d := range events {
-			say("batch", "%d %s", d.Sequence, d.Event.Key())
+			out.say("batch %d %s", d.Sequence, d.Event.Key())
 		}
 		return nil
 	})
@@ -71,7 +59,7 @@ func TestSubscriptions_Child(t *testing.T) {
 		require.NoError(t, err)
 		if offset%16 == 0 {
 			require.NoError(t, e.WaitWritten(ctx, done.Sequence+1))
-			say("appended", "%d %s", done.Version, stream)
+			out.say("appended %d %s", done.Version, stream)
 		}
 	}
 }
@@ -85,33 +73,25 @@ func TestSubscriptions_KillNine(t *testing.T) {
 	dir := t.TempDir()
 	seed := rand.Uint64()
 	rng := rand.New(rand.NewPCG(seed, 0))
-	lines := func(name string) (all [][]string) {
-		f, err := os.Open(filepath.Join(dir, name+".lines"))
-		if err != nil {
-			return nil
-		}
-		defer f.Close()
-		for in := bufio.NewScanner(f); in.Scan(); {
-			all = append(all, strings.Fields(in.Text()))
-		}
-		return all
-	}
+	said := map[string][][]string{} // by what it is about
 	for range 4 {
-		cmd := exec.Command(os.Args[0], "-test.run", "^TestSubscriptions_Child$")
-		cmd.Env = append(os.Environ(), subscriptionsChild+"="+dir)
-		require.NoError(t, cmd.Start())
-		enough := len(lines("batch")) + 100 + rng.IntN(300)
-		for ctx := limit(t); len(lines("batch")) < enough && ctx.Err() == nil; {
+		left := 100 + rng.IntN(300)
+		for _, line := range killed(t, "TestSubscriptions_Child", []string{subscriptionsChild + "=" + dir}, func(line string) bool {
+			if strings.HasPrefix(line, "batch") {
+				left--
+			}
+			return left == 0
+		}) {
+			f := strings.Fields(line)
+			said[f[0]] = append(said[f[0]], f[1:])
 		}
-		require.NoError(t, cmd.Process.Kill())
-		_ = cmd.Wait()
 	}
 	e := openSubscriptions(t, dir)
 	last := e.Written()
 	seen := map[string]map[string]bool{"group": {}, "batch": {}}
 	for name, all := range seen {
 		before := map[string]int64{}
-		for _, line := range lines(name) {
+		for _, line := range said[name] {
 			var seq int64
 			_, err := fmt.Sscan(line[0], &seq)
 			require.NoError(t, err)
@@ -154,7 +134,7 @@ func TestSubscriptions_KillNine(t *testing.T) {
 	}
 	at, _ := e.Inbox("q")
 	require.Equal(t, next-1, at.Offset)
-	for _, line := range lines("appended") {
+	for _, line := range said["appended"] {
 		var version int64
 		_, err := fmt.Sscan(line[0], &version)
 		require.NoError(t, err)
