@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"sync"
 	"testing"
@@ -449,6 +450,29 @@ func TestEffect_Circuit(t *testing.T) {
 			closeEngine(t, e)
 		})
 	}
+}
+
+// Who learns that a call has failed finds the circuit open already: no answer gets into the log, to let the worker go
+// on, before the call is counted.
+func TestEffect_Circuit_CountsACallBeforeItIsAnswered(t *testing.T) {
+	var e *headrace.Engine
+	var circuits []string
+	o := small()
+	o.Logger = slog.New(saysWhen{
+		"headrace: event is a dead letter; it holds up its key until somebody redrives or discards it",
+		func() { circuits = append(circuits, e.Stats().Effects[0].Circuit) },
+	})
+	options := deadLetters(0)
+	options.Workers = 1
+	options.Circuit = handlers.Circuit{Failures: 2, OpenFor: time.Hour, FailFast: true}
+	w := newOutside(t, options, headrace.Written, func(*handlers.EffectContext, deposit) error { return errBroken })
+	e = w.open(t, t.TempDir(), o)
+	for i := range int64(3) {
+		w.publish(t, e, i, i)
+	}
+	w.settle(t, e)
+	closeEngine(t, e)
+	require.Equal(t, []string{handlers.CircuitClosed, handlers.CircuitOpen, handlers.CircuitOpen}, circuits)
 }
 
 // While too much waits for a party outside, producers outside wait, and nobody else: a ring's worth of other events passes.

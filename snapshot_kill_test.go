@@ -51,7 +51,7 @@ func TestSnapshots_Child(t *testing.T) {
 	rng := rand.New(rand.NewPCG(seed, uint64(life)))
 	o, more := lifeOptions(life, rng)
 	said := make(chan struct{}, 1000)
-	o.Logger = slog.New(saysWhen{"headrace: snapshot", said})
+	o.Logger = slog.New(saysWhen{"headrace: snapshot", func() { offer(said) }})
 	go func() {
 		for range said {
 			out.say("snapshot")

@@ -80,7 +80,7 @@ func TestSnapshot_DueAtOpen_IsTaken(t *testing.T) {
 	o.Snapshots.EveryEvents = 1
 	o.Snapshots.FromStart = true
 	taken := make(chan struct{}, 100)
-	o.Logger = slog.New(saysWhen{"headrace: snapshot", taken})
+	o.Logger = slog.New(saysWhen{"headrace: snapshot", func() { offer(taken) }})
 	early := false
 	headrace.OnSnapshotsRun(t, func() {
 		<-taken
@@ -96,18 +96,24 @@ func TestSnapshot_DueAtOpen_IsTaken(t *testing.T) {
 // saysWhen is a log in which one message counts.
 type saysWhen struct {
 	message string
-	said    chan<- struct{}
+	then    func()
 }
 
 func (s saysWhen) Handle(_ context.Context, r slog.Record) error {
 	if r.Message == s.message {
-		select {
-		case s.said <- struct{}{}:
-		default:
-		}
+		s.then()
 	}
 	return nil
 }
+
 func (s saysWhen) Enabled(context.Context, slog.Level) bool { return true }
 func (s saysWhen) WithAttrs([]slog.Attr) slog.Handler       { return s }
 func (s saysWhen) WithGroup(string) slog.Handler            { return s }
+
+// offer sends unless that would wait.
+func offer(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

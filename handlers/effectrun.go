@@ -385,28 +385,33 @@ type deadline struct {
 
 func (d deadline) Deadline() (time.Time, bool) { return d.at, true }
 
-// end answers the cause, and gives the worker back unless the answer is still to come out of the log.
+// end counts the call, answers the cause, and gives the worker back unless the answer is still to come out of the log.
 func (r *effectRun) end(k effectCall, c *EffectContext, why *failed, fatal error) {
 	e := r.e
+	r.count(k, why)
 	lost := why != nil && e.lane.ctx.Err() != nil // the engine went away under the call: nobody can say what it came to
 	if fatal == nil && !lost {
 		fatal = r.answer(k, c, why)
 	}
 	e.lane.lock.Lock()
-	if why != nil {
-		r.failures++
-	}
-	if !k.refused {
-		now := e.lane.clock.Now()
-		if r.breaker.end(k.since, why == nil || errors.Is(why.err, errPermanent), now) {
-			r.awaitHalfOpen()
-		}
-	}
 	r.active--
 	r.dispatch()
 	e.lane.lock.Unlock()
 	if fatal != nil {
 		r.host.Halt(fatal)
+	}
+}
+
+// count notes what came of a call, before its answer goes out: who sees the answer, the lane that gives the worker a
+// next call first of all, finds the circuit as the call has left it.
+func (r *effectRun) count(k effectCall, why *failed) {
+	r.e.lane.lock.Lock()
+	defer r.e.lane.lock.Unlock()
+	if why != nil {
+		r.failures++
+	}
+	if !k.refused && r.breaker.end(k.since, why == nil || errors.Is(why.err, errPermanent), r.e.lane.clock.Now()) {
+		r.awaitHalfOpen()
 	}
 }
 
