@@ -19,34 +19,37 @@ import (
 //     array or a map as its msgpack in base64: the text of its JSON would double its backslashes at
 //     each level of keys within keys. Keys that become equal by this are not merged.
 //
-// The order of maps stays. It fails as Scan does, and then returns dst as it was.
+// The order of maps stays. It fails as Scan does, and with ErrDepth where the text would nest beyond
+// MaxDepth: the array of several values is a level, and so is the object of an extension. It then
+// returns dst as it was.
 func AppendJSON(dst, b []byte) ([]byte, error) {
 	n, err := Scan(b)
 	if err != nil {
 		return dst, err
 	}
 	r := NewReader(b)
-	if n == 0 {
+	out := dst
+	switch n {
+	case 0:
 		return append(dst, "null"...), nil
+	case 1:
+		out = appendJSON(out, &r, 0)
+	default:
+		for i := range n {
+			out = appendJSON(append(out, "[,"[min(i, 1)]), &r, 1)
+		}
+		out = append(out, ']')
 	}
-	if n == 1 {
-		return appendJSON(dst, &r), nil
-	}
-	// The array that they give is a level of its own: what nests as deep as it may would not be
-	// read back.
-	inArray := scanner{b: b}
-	if _, err := inArray.values(0, uint64(n), 1); err != nil {
+	if err := r.Err(); err != nil {
 		return dst, err
 	}
-	for i := range n {
-		dst = appendJSON(append(dst, "[,"[min(i, 1)]), &r)
-	}
-	return append(dst, ']'), nil
+	return out, nil
 }
 
-// appendJSON needs input that Scan has found good.
-func appendJSON(dst []byte, r *Reader) []byte {
-	switch r.Kind() {
+// appendJSON needs input that Scan has found good, and appends it as a value inside depth
+// containers. It fails, as r then says, where that is too deep.
+func appendJSON(dst []byte, r *Reader, depth int) []byte {
+	switch kind := r.Kind(); kind {
 	case KindBool:
 		return strconv.AppendBool(dst, r.Bool())
 	case KindInt:
@@ -65,30 +68,39 @@ func appendJSON(dst []byte, r *Reader) []byte {
 		return AppendJSONString(dst, string(r.data()))
 	case KindBytes:
 		return append(base64.StdEncoding.AppendEncode(append(dst, '"'), r.data()), '"')
-	case KindArray:
+	case KindArray, KindMap:
+		if depth >= MaxDepth {
+			r.fail(ErrDepth)
+			return dst
+		}
+		if kind == KindMap {
+			return appendJSONMap(dst, r, depth)
+		}
 		dst = append(dst, '[')
 		for i := range r.ArrayHeader() {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
-			dst = appendJSON(dst, r)
+			dst = appendJSON(dst, r, depth+1)
 		}
 		return append(dst, ']')
-	case KindMap:
-		dst = append(dst, '{')
-		for i := range r.MapHeader() {
-			if i > 0 {
-				dst = append(dst, ',')
-			}
-			dst = appendJSONKey(dst, r)
-			dst = appendJSON(append(dst, ':'), r)
-		}
-		return append(dst, '}')
 	case KindExtension:
-		return appendJSONExtension(dst, r)
+		return appendJSONExtension(dst, r, depth)
 	}
 	r.Nil()
 	return append(dst, "null"...)
+}
+
+func appendJSONMap(dst []byte, r *Reader, depth int) []byte {
+	dst = append(dst, '{')
+	for i := range r.MapHeader() {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendJSONKey(dst, r)
+		dst = appendJSON(append(dst, ':'), r, depth+1)
+	}
+	return append(dst, '}')
 }
 
 func appendJSONKey(dst []byte, r *Reader) []byte {
@@ -99,14 +111,14 @@ func appendJSONKey(dst []byte, r *Reader) []byte {
 		return append(base64.StdEncoding.AppendEncode(append(dst, '"'), r.Raw()), '"')
 	}
 	start := len(dst)
-	dst = appendJSON(dst, r)
+	dst = appendJSON(dst, r, 0) // text in a string is no level
 	if dst[start] == '"' {
 		return dst
 	}
 	return AppendJSONString(dst[:start], string(dst[start:]))
 }
 
-func appendJSONExtension(dst []byte, r *Reader) []byte {
+func appendJSONExtension(dst []byte, r *Reader, depth int) []byte {
 	h, _ := headAt(r.b, r.pos)
 	data := r.b[r.pos+h.size:][:h.n]
 	r.pos += h.size + h.n
@@ -114,6 +126,10 @@ func appendJSONExtension(dst []byte, r *Reader) []byte {
 		if t, ok := timestamp(data); ok && t.Year() >= 0 && t.Year() <= 9999 {
 			return append(t.AppendFormat(append(dst, '"'), time.RFC3339Nano), '"')
 		}
+	}
+	if depth >= MaxDepth {
+		r.fail(ErrDepth)
+		return dst
 	}
 	dst = strconv.AppendInt(append(dst, `{"ext":`...), int64(h.ext), 10)
 	dst = base64.StdEncoding.AppendEncode(append(dst, `,"data":"`...), data)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -170,6 +171,8 @@ func TestScan_Refuses(t *testing.T) {
 		"huge ext":         {[]byte{0xc9, 0xff, 0xff, 0xff, 0xff, 1}, ErrTruncated},
 		"map without half": {[]byte{0x81, 1}, ErrTruncated},
 		"too deep":         {append(bytes.Repeat([]byte{0x91}, MaxDepth+1), 1), ErrDepth},
+		"too deep, empty":  {append(bytes.Repeat([]byte{0x91}, MaxDepth), 0x90), ErrDepth},
+		"empty map":        {append(bytes.Repeat([]byte{0x91}, MaxDepth), 0x80), ErrDepth},
 		"bomb":             {bytes.Repeat([]byte{0x91}, 1<<20), ErrDepth},
 	} {
 		_, err := Scan(c.b)
@@ -281,6 +284,25 @@ func TestAppendJSON(t *testing.T) {
 	require.Less(t, len(text), 2*len(deep))
 	out, err := AppendJSON([]byte("x"), []byte{0x91})
 	require.ErrorIs(t, err, ErrTruncated)
+	require.Equal(t, "x", string(out))
+
+	// What is written nests no deeper than what is read: an extension is an object there, several values an array.
+	array, ext, moment := bytes.Repeat([]byte{0x91}, MaxDepth), []byte{0xd4, 5, 0xaa}, AppendTime(nil, time.Unix(0, 1))
+	_, err = AppendJSON(nil, slices.Concat(array, ext))
+	require.ErrorIs(t, err, ErrDepth)
+	for name, b := range map[string][]byte{
+		"time": slices.Concat(array, moment), "extension": slices.Concat(array[1:], ext),
+		"key": slices.Concat(array[1:], []byte{0x81}, ext, []byte{0xc0}), "two": slices.Concat(array[1:], []byte{1, 1}),
+	} {
+		text, err := AppendJSON(nil, b)
+		require.NoError(t, err, name)
+		var v any
+		require.NoError(t, json.Unmarshal(text, &v), name)
+		_, err = AppendValue(nil, v)
+		require.NoError(t, err, name)
+	}
+	out, err = AppendJSON([]byte("x"), slices.Concat([]byte{1}, array, []byte{1}))
+	require.ErrorIs(t, err, ErrDepth)
 	require.Equal(t, "x", string(out))
 }
 

@@ -32,7 +32,6 @@ var sizeOf = func() (t [256]uint8) {
 			t[c] = uint8(1 + c&31)
 		}
 	}
-	t[codeFixMap], t[codeFixArray] = 1, 1 // empty ones
 	t[codeNil], t[codeFalse], t[codeTrue] = 1, 1, 1
 	t[codeUint8], t[codeInt8] = 2, 2
 	t[codeUint16], t[codeInt16] = 3, 3
