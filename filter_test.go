@@ -171,6 +171,56 @@ func TestFilter_Changed_ReadsTheLogAnew(t *testing.T) {
 	}
 }
 
+// A type that was renamed is matched by each name that it has and had, whichever of them an event was written under; a snapshot
+// of a read model that had not matched it under the former one is not gone on from.
+func TestFilter_FormerNames(t *testing.T) {
+	dir := t.TempDir()
+	o := small()
+	o.Snapshots.AtClose = true
+	filters := map[string]handlers.Filter{
+		"former": {Types: []string{"till.cash"}}, "present": {Types: []string{"orders.*"}}, "neither": {Types: []string{"till.other"}},
+	}
+	run := func(r *event.Registry) (*headrace.Engine, func(who string) int) {
+		top := headrace.NewTopology(r)
+		models := map[string]*handlers.Projection[int]{}
+		for name, f := range filters {
+			models[name] = handlers.NewProjection(name, new(int))
+			handlers.ApplyFiltered(models[name], f, func(n *int, _ *handlers.Context) error { *n++; return nil })
+			top.Project(models[name], headrace.LaneOptions{})
+		}
+		e := open(t, dir, app{topology: top}, o)
+		for range 3 {
+			publish(t, producer(t, e, "till"), orderPaid{1})
+		}
+		return e, func(who string) (n int) {
+			require.NoError(t, models[who].WaitFor(limit(t), e.Stats().Ring.Cursor))
+			models[who].View(func(v *int, _ int64) { n = *v })
+			return n
+		}
+	}
+	before := event.NewRegistry()
+	event.MustRegister[orderPaid](before, "till.cash", 1)
+	e, count := run(before)
+	require.Equal(t, [3]int{3, 0, 0}, [3]int{count("former"), count("present"), count("neither")})
+	closeEngine(t, e)
+
+	after := event.NewRegistry()
+	event.MustRegister[orderPaid](after, "orders.paid", 1)
+	require.NoError(t, after.Rename("till.cash", "orders.paid"))
+	e, count = run(after)
+	require.Equal(t, [3]int{6, 6, 0}, [3]int{count("former"), count("present"), count("neither")})
+	for name, f := range filters {
+		n := 0
+		err := e.Follow(limit(t), headrace.FollowOptions{Filter: f, Provisional: true, Until: e.Stats().Ring.Cursor}, func(context.Context, handlers.Delivery) error {
+			n++
+			return nil
+		})
+		require.NoError(t, err)
+		require.Equal(t, count(name), n, name)
+	}
+	closeEngine(t, e)
+}
+
 // What a handler by filter cannot handle parks its key, and is tried again with the same eyes.
 func TestFilter_FailurePolicy_ParksAndRedrives(t *testing.T) {
 	broken := true

@@ -95,6 +95,7 @@ func (g *group) work(ctx context.Context, m *member, fn func(context.Context, ha
 			return err
 		case len(m.queue) > 0:
 			now, m.queue = m.queue[0], m.queue[1:]
+			m.at = now.d.Sequence
 		}
 		g.mu.Unlock()
 		if err := ctx.Err(); err != nil && now == nil {
@@ -115,7 +116,7 @@ func (g *group) work(ctx context.Context, m *member, fn func(context.Context, ha
 		}
 		s := now
 		now = nil
-		if err := g.finish(s); err != nil {
+		if err := g.finish(m, s); err != nil {
 			return err
 		}
 	}
@@ -246,10 +247,10 @@ func (g *group) await(ctx context.Context) error {
 	return nil
 }
 
-// finish notes that an event is done.
-func (g *group) finish(s *share) error {
+// finish notes that a member is done with an event.
+func (g *group) finish(m *member, s *share) error {
 	g.mu.Lock()
-	s.done = true
+	m.at, s.done = 0, true
 	if s.keyed {
 		if a := g.keys[s.key]; a.count > 1 {
 			a.count--

@@ -154,7 +154,23 @@ type assigned struct {
 type member struct {
 	id    uint64
 	queue []*share
+	at    int64         // what it handles, 0 = nothing
 	wake  chan struct{} // capacity 1
+}
+
+// positions says what each member has to do.
+func (g *group) positions() []MemberPosition {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	keys := make(map[*member]int, len(g.members))
+	for _, a := range g.keys {
+		keys[a.owner]++
+	}
+	all := make([]MemberPosition, len(g.members))
+	for i, m := range g.members {
+		all[i] = MemberPosition{Member: int64(m.id), Sequence: m.at, Waiting: len(m.queue), Keys: keys[m]}
+	}
+	return all
 }
 
 func newGroup(e *Engine, o FollowOptions, match *handlers.Match) *group {

@@ -2,11 +2,13 @@ package headrace_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -320,4 +322,63 @@ func TestFollowShared_EndsWhereItWas(t *testing.T) {
 	}
 	require.Equal(t, 20, n, "the second group has nothing left to do")
 	closeEngine(t, e)
+}
+
+// A key stays with its member while that has something of it, whoever comes; Health shows what each has.
+func TestFollowShared_KeyStaysWhileOnItsWay(t *testing.T) {
+	const newcomers = 500 // one of which would get the key, if it went to whom its hash says
+	e := openKeyed(t, t.TempDir())
+	p := producer(t, e, "p")
+	o := headrace.FollowOptions{Name: "mail"}
+	inside, passed, release := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	var free atomic.Bool
+	second := make(chan bool, 1)
+	handle := func(_ context.Context, d handlers.Delivery) error {
+		v, ok, err := handlers.Decode[keyed](d)
+		switch {
+		case err != nil:
+			return err
+		case !ok:
+			close(passed)
+		case v.N == 1:
+			close(inside)
+			<-release
+			free.Store(true)
+		default:
+			second <- free.Load()
+		}
+		return nil
+	}
+	done := make(chan error, 2)
+	send := func(v any, key string) int64 {
+		seq, err := p.Publish(limit(t), v, headrace.Meta{Key: key})
+		require.NoError(t, err)
+		return seq
+	}
+	go func() { done <- e.FollowShared(limit(t), o, 1, handle) }()
+	first := send(keyed{"k", 1}, "k")
+	<-inside
+	members := func() []headrace.MemberPosition { return e.Health().Followers[0].Members }
+	require.Equal(t, []headrace.MemberPosition{{Member: 1, Sequence: first, Keys: 1}}, members())
+	go func() { done <- e.FollowShared(limit(t), o, newcomers, handle) }()
+	await(t, func() bool { return len(members()) == 1+newcomers })
+	send(keyed{"k", 2}, "k")
+	send(note{"whoever has least to do"}, "")
+	<-passed // so what comes before has been handed out
+	all := members()
+	require.Equal(t, headrace.MemberPosition{Member: 1, Sequence: first, Waiting: 1, Keys: 1}, all[0], "two members have one key")
+	for i, m := range all[1:] {
+		require.EqualValues(t, i+2, m.Member)
+		require.Zero(t, m.Keys)
+		require.Zero(t, m.Waiting)
+	}
+	text, err := json.Marshal(e.Health().Followers[0].Members[0])
+	require.NoError(t, err)
+	require.JSONEq(t, fmt.Sprintf(`{"member":1,"sequence":%d,"waiting":1,"keys":1}`, first), string(text))
+	close(release)
+	require.True(t, <-second, "two members have one key at once")
+	await(t, func() bool { return members()[0] == headrace.MemberPosition{Member: 1} })
+	closeEngine(t, e)
+	require.NoError(t, <-done)
+	require.NoError(t, <-done)
 }

@@ -65,6 +65,16 @@ type Position struct {
 
 	Paused     bool `json:"paused,omitempty"`      // see Engine.Pause
 	CatchingUp bool `json:"catching_up,omitempty"` // it was, and reads the log still
+
+	Members []MemberPosition `json:"members,omitempty"` // of a group, in the order in which they came; see Engine.FollowShared
+}
+
+// MemberPosition is what a member of a group has to do.
+type MemberPosition struct {
+	Member   int64 `json:"member"`   // its number in the group, from 1; none is given twice while the group lasts
+	Sequence int64 `json:"sequence"` // the event that it handles, 0 = none
+	Waiting  int   `json:"waiting"`  // events that wait for it, besides
+	Keys     int   `json:"keys"`     // that it has, and keeps while something of them is on its way
 }
 
 // Health looks at the engine. It may be called at any time, from any goroutine, also after Close. It costs the
@@ -91,6 +101,7 @@ func (e *Engine) Health() Health {
 		}
 		h.Lanes = append(h.Lanes, p)
 	}
+	var groups []*group
 	e.mu.Lock()
 	for f := range e.reading {
 		last := h.Durable
@@ -99,8 +110,15 @@ func (e *Engine) Health() Health {
 		}
 		at := f.shown.Load()
 		h.Followers = append(h.Followers, Position{Name: f.options.Name, Sequence: at, Lag: max(0, last-at)})
+		if g, ok := f.taker.(*group); ok {
+			groups = append(groups, g)
+		}
 	}
 	e.mu.Unlock()
+	for _, g := range groups { // each has a name that nobody else has
+		i := slices.IndexFunc(h.Followers, func(p Position) bool { return p.Name == g.options.Name })
+		h.Followers[i].Members = g.positions()
+	}
 	slices.SortFunc(h.Followers, func(a, b Position) int {
 		if a.Name != b.Name {
 			if a.Name < b.Name {
