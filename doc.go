@@ -39,8 +39,15 @@
 //	sales.View(func(s *Sales, at int64) { … })
 //	err = eng.Close(ctx)
 //
-// Which engine it is may be a matter of configuration: OpenConfig opens one in memory, one with a journal, or
-// what another package has registered, by a URL such as an environment variable holds.
+// OpenMemory opens an engine without a journal, for tests and for programs whose events need not outlive them: with the
+// same topology, and without what only a log can give. Which engine it is may be a matter of configuration:
+// OpenConfig opens one in memory, one with a journal, or what another package has registered, by a URL such as an
+// environment variable holds.
+//
+// # Streams
+//
+// Events with one key may be numbered, from 1: what Append writes, if the stream is in the version that the writer has seen,
+// and what aggregates emit. ReadStream goes through them in both directions, and as of a sequence or a time.
 //
 // # One number
 //

@@ -35,7 +35,7 @@ type StreamOptions struct {
 //		if err != nil {
 //			return err
 //		}
-//		if e, ok, err := headrace.Decode[OrderPaid](d); ok { … }
+//		if e, ok, err := handlers.Decode[OrderPaid](d); ok { … }
 //	}
 //
 // The events are copies. It reads the log where the engine's index says that they are; where the
