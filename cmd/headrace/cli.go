@@ -113,7 +113,7 @@ func usage(s streams) {
 	for _, c := range commands() {
 		fmt.Fprintf(s.err, "  headrace %-7s %-13s %s\n", c.name, c.args, c.about)
 	}
-	fmt.Fprintf(s.err, "flags stand before the arguments; headrace COMMAND -h lists them; --json writes JSON\n%s", exitHelp)
+	fmt.Fprintf(s.err, "flags stand before the arguments; headrace COMMAND -h lists them;\n--json writes JSON; where segments are encrypted, --keys FILE has a line for each key: its id, and its bytes in hex\n%s", exitHelp)
 }
 
 // run runs the command and returns its exit code.
