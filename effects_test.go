@@ -235,8 +235,9 @@ func TestEffect_Crash_OnlyTheUnansweredAreCalledAgain(t *testing.T) {
 	}
 	// 1 and 3 hold two workers, 0, 2 and 4 pass, 5 takes the third.
 	for i := int64(0); i < 6; i += 2 {
-		require.Eventually(t, func() bool { return len(w.state()[i]) == 1 }, time.Minute, time.Millisecond)
+		await(t, func() bool { return len(w.state()[i]) == 1 })
 	}
+	await(t, func() bool { return w.calls() == 6 }) // that 4 is answered frees its worker a moment after it is seen
 	require.NoError(t, e.WaitWritten(limit(t), e.Stats().Ring.Cursor))
 	crashed := copyDir(t, dir)
 	again := newOutside(t, handlers.EffectOptions{Workers: 3}, headrace.Written, nil)
@@ -351,9 +352,9 @@ func TestEffect_Retries(t *testing.T) {
 	clock.Advance(time.Second)
 	w2 := newOutside(t, deadLetters(2), headrace.Written, fail)
 	e = w2.open(t, dir, o)
-	require.Eventually(t, func() bool { p := e.Parked(); return len(p) == 1 && p[0].Attempts == 2 }, time.Minute, time.Millisecond)
+	await(t, func() bool { p := e.Parked(); return len(p) == 1 && p[0].Attempts == 2 })
 	clock.Advance(2 * time.Second)
-	require.Eventually(t, func() bool { return len(e.DeadLetters()) == 1 }, time.Minute, time.Millisecond)
+	await(t, func() bool { return len(e.DeadLetters()) == 1 })
 	require.Equal(t, cause, e.DeadLetters()[0].Sequence)
 	closeEngine(t, e)
 	require.Equal(t, []int{1, 2, 3}, attempts)
@@ -421,7 +422,7 @@ func TestEffect_Circuit(t *testing.T) {
 			}
 			require.NoError(t, e.WaitFor(limit(t), "outside", e.Stats().Ring.Cursor))
 			open := func() bool { return e.Stats().Effects[0].Circuit == handlers.CircuitOpen }
-			require.Eventually(t, open, time.Minute, time.Millisecond)
+			await(t, open)
 			st := e.Stats().Effects[0]
 			require.Equal(t, clock.Now().Add(time.Minute), st.Until)
 			require.EqualValues(t, 1, st.Openings)
@@ -437,7 +438,7 @@ func TestEffect_Circuit(t *testing.T) {
 			require.Equal(t, 2, w.calls())
 			require.Equal(t, 2, st.Waiting)
 			clock.Advance(time.Minute) // half-open: one probe, which fails
-			require.Eventually(t, func() bool { return e.Stats().Effects[0].Openings == 2 }, time.Minute, time.Millisecond)
+			await(t, func() bool { return e.Stats().Effects[0].Openings == 2 })
 			require.Equal(t, 3, w.calls())
 			w.mu.Lock()
 			down = false
@@ -551,10 +552,10 @@ func TestEffect_Close_WaitsForCalls_OrCancelsThem(t *testing.T) {
 	closed := make(chan error)
 	go func() { closed <- e.Close(limit(t)) }()
 	p := producer(t, e, "web")
-	require.Eventually(t, func() bool {
+	await(t, func() bool {
 		_, err := p.TryPublish(note{}, headrace.Meta{})
 		return errors.Is(err, headrace.ErrClosed)
-	}, time.Minute, time.Millisecond)
+	})
 	close(let)
 	require.NoError(t, <-closed)
 	require.Equal(t, map[int64][]int64{1: {1}}, w.state())

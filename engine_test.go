@@ -342,9 +342,11 @@ func TestEngine_CloseAgainAndAgain_LeavesNothing(t *testing.T) {
 		run()
 	}
 	after := resources(t)
-	require.Equal(t, before.descriptors, after.descriptors, "descriptors")
+	require.LessOrEqual(t, after.descriptors, before.descriptors, "descriptors")
 	require.LessOrEqual(t, after.mappings, before.mappings, "mappings of segments")
-	require.LessOrEqual(t, after.goroutines, before.goroutines, "goroutines")
+	for ctx := limit(t); runtime.NumGoroutine() > before.goroutines; runtime.Gosched() {
+		require.NoError(t, ctx.Err(), "goroutines") // one that has said that it is done may still be on its way out
+	}
 }
 
 // Close in the middle of publishing: what was accepted is in the log, once and with its answer; the

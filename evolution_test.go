@@ -223,7 +223,7 @@ func TestRenameHandler_KeepsWhatIsParked(t *testing.T) {
 // await looks until cond holds.
 func await(t testing.TB, cond func() bool) {
 	t.Helper()
-	require.Eventually(t, cond, time.Minute, time.Millisecond)
+	require.Eventually(t, cond, hang, time.Millisecond)
 }
 
 func TestHandlerIDs_ThatTheLogDoesNotAllow(t *testing.T) {

@@ -143,10 +143,14 @@ func closeEngine(t testing.TB, e *headrace.Engine) {
 	require.NoError(t, e.Close(limit(t)))
 }
 
+// hang is how long something may take before it is taken for a hang: longer than a slow machine needs that is
+// busy with other things, and shorter than the tests of a package may take.
+const hang = 5 * time.Minute
+
 // limit is a context that turns a hang into a failure.
 func limit(t testing.TB) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), hang)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -61,7 +61,7 @@ func shop(t testing.TB, dir string) (*headrace.Engine, *headracetest.Clock) {
 // limit is a context that turns a hang into a failure.
 func limit(t testing.TB) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

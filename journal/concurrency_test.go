@@ -26,7 +26,7 @@ func TestReader_BesideWriter(t *testing.T) {
 			st := newMemStorage()
 			j, err := openMem(st, Options{Durability: d})
 			require.NoError(t, err)
-			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 			defer cancel()
 			var wg sync.WaitGroup
 			errs := make(chan error, 16)
@@ -100,7 +100,7 @@ func TestWaitDurable_EachRecord(t *testing.T) {
 	for _, d := range []Durability{None(), Batch(), Group(time.Microsecond, 1), Interval(time.Microsecond)} {
 		j, err := openMem(newMemStorage(), Options{Durability: d})
 		require.NoError(t, err)
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 		for range 3000 {
 			seq, err := j.Append(Entry{})
 			require.NoError(t, err)
@@ -207,9 +207,14 @@ func TestClose_LeavesNothing(t *testing.T) {
 	for range 3 {
 		run()
 	}
-	require.Equal(t, fds, openFiles(t))
+	require.LessOrEqual(t, openFiles(t), fds) // less: what an earlier test forgot and the collector found
 	require.Zero(t, mappings(t, dir))
-	require.LessOrEqual(t, runtime.NumGoroutine(), goroutines)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	for runtime.NumGoroutine() > goroutines {
+		require.NoError(t, ctx.Err(), "goroutines") // one that has said that it is done may still be on its way out
+		runtime.Gosched()
+	}
 }
 
 func openFiles(t *testing.T) int {

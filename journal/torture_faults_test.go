@@ -133,7 +133,7 @@ func faultWriter(st *memStorage, o Options, out *faultOutcome) error {
 	}
 	if errors.Is(j.Err(), ErrPoisoned) {
 		out.poisoned = true
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 		defer cancel()
 		if e := j.Sync(); !errors.Is(e, ErrPoisoned) {
 			return fmt.Errorf("a sync after a failed one: %v", e)

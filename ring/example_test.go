@@ -52,7 +52,7 @@ func Example() {
 		r.Publish(seq, seq)
 	}
 
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := r.Close(ctx); err != nil { // everything published is handled now
 		panic(err)

@@ -30,7 +30,7 @@ type maker func(Options) *Ring[int64]
 
 // within is a bound on how long a correct test may take before it is called hung.
 func within(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

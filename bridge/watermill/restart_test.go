@@ -18,7 +18,7 @@ import (
 // acknowledged comes again, as it was published.
 func TestSubscriber_GoesOnAfterARestart(t *testing.T) {
 	dir := t.TempDir()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	for run, want := range []string{"0", "1"} {
 		reg := event.NewRegistry()

@@ -43,7 +43,7 @@ func build(inside *[]trace.SpanContext) (*headrace.Topology, *handlers.Projectio
 // run publishes two orders, of which the second fails, and returns the spans by name and place.
 func run(t *testing.T, dir string, children bool) (spans map[string]sdk.ReadOnlySpan, caller trace.Span, inside []trace.SpanContext) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	recorder := tracetest.NewSpanRecorder()
 	provider := sdk.NewTracerProvider(sdk.WithSpanProcessor(recorder))

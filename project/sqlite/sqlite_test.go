@@ -65,7 +65,7 @@ var errFail = errors.New("cannot")
 
 func limit(t testing.TB) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -237,7 +237,7 @@ func TestRebuild_BesideTheLiveOne(t *testing.T) {
 		s, _ := rows(t, p.DB())
 		w, _ := want(t, dir, last, 10)
 		return fmt.Sprint(s) == fmt.Sprint(w)
-	}, time.Minute, time.Millisecond)
+	}, 5*time.Minute, time.Millisecond)
 	require.NoError(t, stop())
 	check(t, p, dir, last, 10)
 	var tables int
