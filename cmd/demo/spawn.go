@@ -22,8 +22,8 @@ var errChild = errors.New("the child failed")
 // hungAfter is when a child that neither ends nor gets to the moment at which it is to be killed counts
 // as hung.
 const (
-	hungAfter = 2 * time.Minute
-	hungTicks = 120
+	hungAfter = 5 * time.Minute
+	hungTicks = 300
 )
 
 // killPlan is when to kill a child. The zero plan lets it end.
