@@ -2,10 +2,12 @@ package journal
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -329,6 +331,51 @@ func TestBackendPwrite_ProgressAfterPowerCut(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 20, j.Written())
 	require.NoError(t, j.Close())
+}
+
+// What was promised stays promised wherever the next Open dies: what only PROGRESS knew of it is in the control page
+// before that is cleared.
+func TestBackendPwrite_PromiseOutlivesOpen(t *testing.T) {
+	st := newMemStorage()
+	j, err := openMem(st, Options{Durability: Batch(), Backend: BackendPwrite, SegmentBytes: 1 << 16})
+	require.NoError(t, err)
+	for more := 10; more > 0; {
+		appendTo(t, j, j.Written()+1)
+		require.NoError(t, j.WaitDurable(t.Context(), j.Written()))
+		if j.Stats().Rolls > 0 {
+			more--
+		}
+	}
+	last := j.Written()
+	dead := st.clone()
+	require.NoError(t, j.Close())
+	pair := loadPair(dead.nodes[dead.segments()[len(dead.segments())-1]].bytes(), uint64(len(dead.segments())))
+	require.Less(t, pair.sequence, last, "the control page knows it without PROGRESS")
+	refused := 0
+	for k := int64(0); ; k++ {
+		cut := dead.clone()
+		cut.all = true
+		var count atomic.Int64
+		broken := errors.New("broken")
+		cut.setHook(func(op, _ string) error {
+			if count.Add(1) > k {
+				return broken
+			}
+			return nil
+		})
+		j, err := openMem(cut, Options{})
+		cut.setHook(nil)
+		if err == nil {
+			require.NoError(t, j.Close())
+			break
+		}
+		require.ErrorIs(t, err, broken)
+		refused++
+		rep, err := verify(cut, memDir, VerifyOptions{})
+		require.NoError(t, err)
+		require.Equal(t, last, rep.Durable, "Open died before its operation %d", k)
+	}
+	require.Greater(t, refused, 10)
 }
 
 // A slot is that of one segment.

@@ -77,6 +77,9 @@ func wrapOpen(dir string, err error) error {
 // recover applies the survey's verdict and opens, or makes, the segment to write to.
 func (j *Journal) recover(s *survey) error {
 	rec := &j.recovery
+	if err := s.keepWord(); err != nil {
+		return err
+	}
 	if err := clearProgress(j.st, j.dir); err != nil {
 		return err
 	}

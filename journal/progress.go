@@ -68,6 +68,27 @@ type progress struct {
 	f    file
 }
 
+// keepWord stores in the control pages what PROGRESS alone says, so that it may be cleared: who dies behind that, with
+// the recovery half done, leaves the promise of the writer before to the next.
+func (s *survey) keepWord() error {
+	for _, seg := range s.segs {
+		if !seg.told || seg.archive != nil || seg.hdrErr != nil {
+			continue
+		}
+		if err := s.control(seg, func(m []byte) {
+			if stored := loadPair(m, seg.id); seg.pair.offset > stored.offset {
+				seg.pair.generation = stored.generation + 1
+				storePair(m, seg.id, seg.pair)
+			}
+			store64(m, ctlCommittedOffset, uint64(seg.committed))
+			store64(m, ctlCommittedSequence, uint64(seg.committedSeq))
+		}); err != nil {
+			return fmt.Errorf("journal: %s: what %s says of it: %w", seg.name, progressName, err)
+		}
+	}
+	return nil
+}
+
 // clearProgress makes an existing file say nothing. An earlier writer's word ends here.
 func clearProgress(st storage, dir string) error {
 	f, err := st.open(filepath.Join(dir, progressName), true)

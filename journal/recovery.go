@@ -369,22 +369,26 @@ func (s *survey) settle() error {
 }
 
 // settlePair stores the promise that all of a sealed segment is synced.
-func (s *survey) settlePair(seg *found) (err error) {
-	f, err := s.st.open(filepath.Join(s.dir, seg.name), true)
-	if err != nil {
-		return err
-	}
-	defer f.close()
-	m, err := f.mmap(recordsOffset, true)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.munmap(m)) }()
-	return guard(seg.name, m, func() error {
+func (s *survey) settlePair(seg *found) error {
+	return s.control(seg, func(m []byte) {
 		seg.pair = pair{seg.pair.generation + 1, seg.end, seg.lastKnown}
 		storePair(m, seg.id, seg.pair)
 		store64(m, ctlCommittedOffset, uint64(seg.end))
 		store64(m, ctlCommittedSequence, uint64(seg.lastKnown))
-		return nil
 	})
+}
+
+// control lets f change the control page of a segment.
+func (s *survey) control(seg *found, f func(m []byte)) (err error) {
+	fl, err := s.st.open(filepath.Join(s.dir, seg.name), true)
+	if err != nil {
+		return err
+	}
+	defer fl.close()
+	m, err := fl.mmap(recordsOffset, true)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, fl.munmap(m)) }()
+	return guard(seg.name, m, func() error { f(m); return nil })
 }

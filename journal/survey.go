@@ -35,6 +35,7 @@ type found struct {
 	end          int64 // after the last good record
 	sealed       bool
 	synced       bool // something proves that all of it was synced
+	told         bool // PROGRESS says something of it that holds: committed and pair are the higher of both
 	reseal       bool // complete, but its seal is missing
 	gone         bool // retention removed it while the survey was on its way
 
@@ -161,6 +162,7 @@ func (s *survey) readPages(seg *found) error {
 	seg.here = ok && id.known() && id == s.now && !s.marked
 	if p, ok := s.standing(seg); ok && p.plausible(min(seg.size, seg.hdr.size)) {
 		seg.committed, seg.committedSeq = max(seg.committed, p.offset), max(seg.committedSeq, p.sequence)
+		seg.told = true
 		if p.durableOffset > seg.pair.offset && p.durableOffset <= p.offset && p.durableOffset%recordAlign == 0 {
 			seg.pair = pair{max(seg.pair.generation, 1), p.durableOffset, max(seg.pair.sequence, p.durableSequence)}
 		}
