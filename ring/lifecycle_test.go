@@ -354,6 +354,44 @@ func TestClose_WakesProducerThatWaitsForStart(t *testing.T) {
 	})
 }
 
+// A producer that is parked behind a consumer that is stuck learns of Close while that is stuck.
+func TestClose_WakesProducerBehindAStuckConsumer(t *testing.T) {
+	both(t, func(t *testing.T, mk maker) {
+		for range 20 {
+			r := mk(Options{Slots: 1, Wait: eagerPark()})
+			entered, leave := make(chan struct{}), make(chan struct{})
+			c := mustConsume(t, r, "stuck", func(int64, []int64) error {
+				close(entered)
+				<-leave
+				return nil
+			}, ConsumerOptions{})
+			require.NoError(t, r.Start())
+			publish(t, r, 1)
+			<-entered
+			failed := make(chan error, 1)
+			go func() {
+				_, err := r.Claim(1)
+				failed <- err
+			}()
+			for c.gate.wakeAt.Load() == never {
+				runtime.Gosched()
+			}
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			var late *DrainError
+			require.ErrorAs(t, r.Close(ctx), &late)
+			select {
+			case err := <-failed:
+				require.ErrorIs(t, err, ErrClosed)
+			case <-within(t).Done():
+				t.Fatal("the producer sleeps on")
+			}
+			close(leave)
+			require.NoError(t, r.Close(within(t)))
+		}
+	})
+}
+
 func TestStart_WakesBlockedProducer(t *testing.T) {
 	both(t, func(t *testing.T, mk maker) {
 		r := mk(Options{Slots: 1, Wait: eagerPark()})
