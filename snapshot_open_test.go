@@ -302,6 +302,9 @@ func TestTrim_BehindSnapshots_ThenOpen(t *testing.T) {
 	require.Zero(t, rep.Removed, "no snapshot, no trimming")
 	take(t, e)
 	deposits()
+	rep, err = e.Trim(headrace.Retention{MaxBytes: 1})
+	require.NoError(t, err)
+	require.Zero(t, rep.Removed, "one snapshot, where two are to be kept")
 	take(t, e)
 	deposits()
 	rep, err = e.Trim(headrace.Retention{MaxBytes: 1})
@@ -330,6 +333,41 @@ func TestTrim_BehindSnapshots_ThenOpen(t *testing.T) {
 	require.ErrorIs(t, err, headrace.ErrNoSnapshot)
 	_, err = headrace.Replay(dir, n2(t), headrace.ReplayOptions{Until: 5})
 	require.ErrorIs(t, err, headrace.ErrNoSnapshot, "as of a time that is gone")
+}
+
+// A follower that is at work keeps what it has not read, although it has no checkpoint yet.
+func TestTrim_HeldByAFollowerAtWork(t *testing.T) {
+	o := small()
+	o.Snapshots.Keep = 1
+	e, _ := openCounted(t, t.TempDir(), o)
+	p := producer(t, e, "web")
+	began, let, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	publish(t, p, deposit{1, 1})
+	go func() {
+		seen := 0
+		ended <- e.Follow(limit(t), headrace.FollowOptions{Name: "at-work", Provisional: true, Until: 1000}, func(context.Context, handlers.Delivery) error {
+			if seen++; seen == 1 {
+				close(began)
+				<-let
+			}
+			return nil
+		})
+	}()
+	<-began
+	for i := range int64(1200) {
+		publish(t, p, deposit{1, i})
+	}
+	take(t, e)
+	rep, err := e.Trim(headrace.Retention{MaxBytes: 1})
+	require.NoError(t, err)
+	require.Zero(t, rep.Removed)
+	require.Contains(t, rep.HeldBy, "headrace.follower/at-work")
+	close(let)
+	require.NoError(t, <-ended)
+	rep, err = e.Trim(headrace.Retention{MaxBytes: 1})
+	require.NoError(t, err)
+	require.Positive(t, rep.Removed)
+	closeEngine(t, e)
 }
 
 func n2(t testing.TB) *headrace.Topology { top, _ := counted(t); return top }
