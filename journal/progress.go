@@ -72,7 +72,7 @@ type progress struct {
 // the recovery half done, leaves the promise of the writer before to the next.
 func (s *survey) keepWord() error {
 	for _, seg := range s.segs {
-		if !seg.told || seg.archive != nil || seg.hdrErr != nil {
+		if !seg.told || seg.archive != nil {
 			continue
 		}
 		if err := s.control(seg, func(m []byte) {
