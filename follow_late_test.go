@@ -119,6 +119,7 @@ func TestFollow_FromTime_Checkpoint(t *testing.T) {
 	o := headrace.FollowOptions{Name: "late", FromTime: time.Now().Add(-time.Hour)}
 	require.ErrorIs(t, e.Follow(limit(t), o, amounts(&got, 4)), errEnough)
 	o.FromTime = time.Now().Add(time.Hour)
+	o.Until = e.Written() // so a follower that goes by the time ends with nothing
 	require.ErrorIs(t, e.Follow(limit(t), o, amounts(&got, 10)), errEnough)
 	require.Equal(t, []int64{0, 1, 2, 3, 3, 4, 5, 6, 7, 8}, got)
 	err := e.Follow(limit(t), headrace.FollowOptions{From: 1, FromTime: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)}, amounts(&got, 0))

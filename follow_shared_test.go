@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -364,7 +365,13 @@ func TestFollowShared_KeyStaysWhileOnItsWay(t *testing.T) {
 	await(t, func() bool { return len(members()) == 1+newcomers })
 	send(keyed{"k", 2}, "k")
 	send(note{"whoever has least to do"}, "")
-	<-passed // so what comes before has been handed out
+	select { // what comes before has been handed out
+	case <-passed:
+	case <-second:
+		require.Fail(t, "a newcomer has the key while its member is at it")
+	case <-time.After(hang):
+		require.Fail(t, "nobody has got the event without a key")
+	}
 	all := members()
 	require.Equal(t, headrace.MemberPosition{Member: 1, Sequence: first, Waiting: 1, Keys: 1}, all[0], "two members have one key")
 	for i, m := range all[1:] {
