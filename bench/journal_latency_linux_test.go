@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/headrace/headrace/journal"
 )
 
@@ -21,12 +19,21 @@ const (
 )
 
 // BenchmarkPacedAppend shows how long an append takes at 100,000 a second, counted from when it was due,
-// across roll-overs of segments of 8 MiB that are recycled. b.N appends.
+// across roll-overs of segments of 8 MiB that are recycled. b.N appends. no-journal copies the same bytes
+// into memory instead: what the machine allows. Quantiles "alone" count from when an append began.
 //
 // An append of more than 100 us is an outlier and gets the first of these names that fits: what the
-// journal says that its writer waited for; a page fault of the thread; the thread was preempted; a
-// collection; late because the one before was; else none.
+// journal says that its writer waited for; the thread was preempted; a page fault of the thread; a
+// collection; late because the one before was; else the machine.
 func BenchmarkPacedAppend(b *testing.B) {
+	b.Run("no-journal", func(b *testing.B) {
+		body, to := make([]byte, 128), make([]byte, 8<<20)
+		clear(to)
+		at := 0
+		paced(b, func() time.Duration { return 0 }, func() {
+			at = (at + copy(to[at:], body)) % len(to)
+		})
+	})
 	for _, where := range []string{"tmpfs", "disk"} {
 		for _, mode := range []journal.Durability{journal.None(), journal.Group(5*time.Millisecond, 1<<20)} {
 			b.Run(fmt.Sprintf("%s/%v", where, mode), func(b *testing.B) {
@@ -69,9 +76,6 @@ func pacedAppend(b *testing.B, dir string, mode journal.Durability) {
 			}
 		}
 	}()
-	defer debug.SetGCPercent(debug.SetGCPercent(400))
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	body := make([]byte, 128)
 	appendOne := func() {
 		if _, err := j.Append(journal.Entry{Body: body}); err != nil {
@@ -82,91 +86,60 @@ func pacedAppend(b *testing.B, dir string, mode journal.Durability) {
 		appendOne()
 	}
 	before := j.Stats()
-	took := make([]time.Duration, b.N)
-	names := map[string]int{}
-	at := threadState(j)
-	late := false
-	b.ResetTimer()
-	start := time.Now()
-	for i := range took {
-		due := start.Add(time.Duration(i) * time.Second / pacedRate)
-		for time.Now().Before(due) {
+	paced(b, func() (d time.Duration) {
+		for _, w := range j.Stats().Named {
+			d += w.Total
 		}
-		appendOne()
-		took[i] = time.Since(due)
-		if took[i] < outlierMin {
-			late = false
-			continue
-		}
-		now := threadState(j)
-		names[at.name(&now, late)]++
-		at, late = threadState(j), true
-	}
-	b.StopTimer()
+		return d
+	}, appendOne)
 	close(stop)
 	if err := <-trimmed; err != nil {
 		b.Fatal(err)
 	}
-	slices.Sort(took)
-	quantile := func(q float64) float64 { return float64(took[min(len(took)-1, int(q*float64(len(took))))]) }
-	b.ReportMetric(quantile(0.5), "p50-ns")
-	b.ReportMetric(quantile(0.99), "p99-ns")
-	b.ReportMetric(quantile(0.999), "p99.9-ns")
-	b.ReportMetric(quantile(0.9999), "p99.99-ns")
-	b.ReportMetric(quantile(1), "max-ns")
-	after := j.Stats()
-	b.ReportMetric(float64(after.Rolls-before.Rolls), "rolls")
-	for _, name := range outlierNames {
-		if names[name] > 0 {
-			b.ReportMetric(float64(names[name]), name)
+	b.ReportMetric(float64(j.Stats().Rolls-before.Rolls), "rolls")
+}
+
+// paced calls appendOne b.N times, pacedRate a second, and reports how long after it was due each was done.
+// waited returns how long a journal's writer has waited for what the journal has a name for.
+func paced(b *testing.B, waited func() time.Duration, appendOne func()) {
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	took, alone := make([]time.Duration, b.N), make([]time.Duration, b.N)
+	for i := range took {
+		took[i], alone[i] = 1, 1 // no first touch of a page while it is measured
+	}
+	outliers := newOutliers(waited)
+	b.ResetTimer()
+	start := time.Now()
+	for i := range took {
+		due := start.Add(time.Duration(i) * time.Second / pacedRate)
+		if time.Until(due) > 3*time.Microsecond {
+			outliers.idle()
+		}
+		begun := time.Now()
+		for begun.Before(due) {
+			begun = time.Now()
+		}
+		appendOne()
+		done := time.Now()
+		took[i], alone[i] = done.Sub(due), done.Sub(begun)
+		outliers.look(took[i], alone[i])
+	}
+	b.StopTimer()
+	b.ReportMetric(0, "ns/op")
+	for _, kind := range []struct {
+		suffix string
+		took   []time.Duration
+	}{{"-ns", took}, {"-alone-ns", alone}} {
+		slices.Sort(kind.took)
+		for _, q := range []struct {
+			name string
+			of   float64
+		}{{"p50", 0.5}, {"p99", 0.99}, {"p99.9", 0.999}, {"p99.99", 0.9999}, {"max", 1}} {
+			i := min(len(kind.took)-1, int(q.of*float64(len(kind.took))))
+			b.ReportMetric(float64(kind.took[i]), q.name+kind.suffix)
 		}
 	}
-	b.ReportMetric(0, "ns/op")
-}
-
-// Names of outliers, as units of the benchmark.
-const (
-	nameJournal   = "outliers-journal"   // the journal's own Stats.Named tells which
-	nameFault     = "outliers-fault"     // a page fault of the writer's thread
-	namePreempted = "outliers-preempted" // the kernel gave the processor to another thread
-	nameGC        = "outliers-gc"
-	nameLate      = "outliers-behind" // behind another outlier, and not yet caught up
-	nameNone      = "outliers-none"   // none of these: the hypervisor, an interrupt
-)
-
-var outlierNames = []string{nameJournal, nameFault, namePreempted, nameGC, nameLate, nameNone}
-
-// state is what can name an outlier.
-type state struct {
-	waits, faults, switches int64
-	collections             uint32
-}
-
-func threadState(j *journal.Journal) (s state) {
-	var u unix.Rusage
-	_ = unix.Getrusage(unix.RUSAGE_THREAD, &u)
-	s.faults, s.switches = int64(u.Minflt)+int64(u.Majflt), int64(u.Nivcsw)+int64(u.Nvcsw)
-	for _, w := range j.Stats().Named {
-		s.waits += int64(w.Count)
-	}
-	var gc debug.GCStats
-	debug.ReadGCStats(&gc)
-	s.collections = uint32(gc.NumGC)
-	return s
-}
-
-func (s *state) name(now *state, late bool) string {
-	switch {
-	case now.waits > s.waits:
-		return nameJournal
-	case late:
-		return nameLate
-	case now.switches > s.switches:
-		return namePreempted
-	case now.faults > s.faults:
-		return nameFault
-	case now.collections > s.collections:
-		return nameGC
-	}
-	return nameNone
+	outliers.report(b)
 }
