@@ -22,7 +22,8 @@ import (
 //	good        promised             corruption
 //	good        below committed      here: corruption; otherwise committed proves nothing
 //	good        clean, newest        the end: zeros up to the end of the file
-//	good        next segment goes on only the seal is missing: write it
+//	good        next segment goes on only the seal is missing: write it; what stands there is
+//	                                 zeroed if here, else kept aside
 //	good        here, newest         one unfinished record or batch: zero it, go on
 //	good        anything else        torn tail: keep it and later segments aside, cut, seal
 //	short       newest               cut file: the segment goes aside

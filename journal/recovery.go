@@ -35,7 +35,7 @@ type Recovery struct {
 	Cut         bool
 	DurableLost int64
 
-	// Unfinished is the bytes of one unfinished record or atomic batch that the death of the
+	// Unfinished is the bytes of one unfinished record, atomic batch or seal that the death of the
 	// process left and that were zeroed. Nobody had been told of it.
 	Unfinished int64
 	// SyncFailed reports that the last writer met a failed sync: what it had not synced was
@@ -64,11 +64,17 @@ func (s *survey) apply(rec *Recovery) error {
 			continue
 		}
 		rec.Clean = false
-		if err := s.keepAside(seg, rec); err != nil {
-			return err
-		}
-		if err := s.zeroTail(seg); err != nil {
-			return err
+		if seg.here {
+			if err := s.clearUnfinished(seg, rec); err != nil {
+				return err
+			}
+		} else {
+			if err := s.keepAside(seg, rec); err != nil {
+				return err
+			}
+			if err := s.zeroTail(seg); err != nil {
+				return err
+			}
 		}
 		if err := s.sealAt(seg, 0); err != nil {
 			return err
@@ -83,12 +89,7 @@ func (s *survey) apply(rec *Recovery) error {
 	}
 	switch {
 	case s.wipe:
-		end, err := s.dataEnd(last, last.end)
-		if err != nil {
-			return err
-		}
-		rec.Unfinished = end - last.end
-		return s.zeroTail(last)
+		return s.clearUnfinished(last, rec)
 	case !s.torn:
 		return nil
 	}
@@ -280,6 +281,17 @@ func (s *survey) change(seg *found, f func(fl file) error) (err error) {
 		return err
 	}
 	return fl.sync()
+}
+
+// clearUnfinished zeroes what a dead process left unfinished behind the segment's good end.
+func (s *survey) clearUnfinished(seg *found, rec *Recovery) error {
+	end, err := s.dataEnd(seg, seg.end)
+	if err != nil || end == seg.end {
+		return err
+	}
+	rec.Clean = false
+	rec.Unfinished += end - seg.end
+	return s.zeroTail(seg)
 }
 
 // extend gives a cut file its size back. Blocks it needs for the seal only: nobody will write

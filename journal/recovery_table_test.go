@@ -37,7 +37,7 @@ import (
 //	good, pair beyond it                           corruption
 //	good, here, committed behind it                corruption
 //	good, zero to the end, newest                  clean, and ends there
-//	good, only the seal is gone                    sealed again
+//	good, only the seal is gone                    sealed again; here, what is left of it is zeroed, else kept aside
 //	good, a promise in a record or the next segment  corruption
 //	good, here, newest                             the unfinished bytes are zeroed
 //	good, here, older                              corruption
@@ -265,9 +265,10 @@ func TestRecover_TableOfCases(t *testing.T) {
 		require.Equal(t, last, j.Written(), what)
 		require.Equal(t, want == outTorn || want == outCut, rec.Torn != "", what)
 		require.Equal(t, want == outCut, rec.Cut, what)
-		require.Equal(t, want == outWiped, rec.Unfinished > 0, what)
-		require.Equal(t, want == outTorn || want == outCut || want == outSealed && c.record != recZeroed && c.record != recZeroTail,
-			len(rec.AsideFiles) > 0, what)
+		partOfSeal := want == outSealed && c.record != recZeroed && c.record != recZeroTail
+		require.Equal(t, want == outWiped || partOfSeal && c.life == lifeHere, rec.Unfinished > 0, what)
+		require.Equal(t, want == outTorn || want == outCut || partOfSeal && c.life == lifeElsewhere, len(rec.AsideFiles) > 0, what)
+		require.Equal(t, want == outClean, rec.Clean, what)
 		seqs, err := collect(j)
 		require.NoError(t, err, what)
 		require.Len(t, seqs, int(last), what)
