@@ -588,3 +588,50 @@ func TestVerifySnapshots_FindsAStateThatTheLogDoesNotLeadTo(t *testing.T) {
 	require.NoError(t, rep.Snapshots[1].Err)
 	require.Contains(t, fmt.Sprint(err), "lead")
 }
+
+// A handler that had nothing to answer since a snapshot owes nothing from before it, also after a kill, when no Close
+// has noted how far it was: the snapshot is what the next engine begins with.
+func TestSnapshot_HandlerThatAnswersSeldom_AfterAKill(t *testing.T) {
+	seldom := func() *headrace.Topology {
+		top := headrace.NewTopology(registry(t))
+		s := handlers.Keep(top.Logic(), "till", newTill)
+		handlers.On(top.Logic(), "seldom", func(c *handlers.Context, d deposit) error {
+			s.Of(c).Sums[d.Account] += d.Amount
+			if d.Amount != 1 {
+				return nil
+			}
+			return handlers.Emit(c, deposited{d.Account, d.Amount})
+		})
+		return top
+	}
+	dir := t.TempDir()
+	e, err := headrace.Open(dir, seldom(), small())
+	require.NoError(t, err)
+	p := producer(t, e, "web")
+	deposits := func(from, to int64) {
+		for i := from; i <= to; i++ {
+			publish(t, p, deposit{i % 3, i})
+		}
+	}
+	deposits(1, 20)
+	at := take(t, e).Sequence
+	deposits(21, 25)
+	require.NoError(t, e.WaitIdle(limit(t)))
+	killed := copyAll(t, dir)
+	closeEngine(t, e)
+
+	top := seldom()
+	e, err = headrace.Open(killed, top, small())
+	require.NoError(t, err)
+	require.Equal(t, at, e.Stats().Snapshots.OpenedAt, "%v", e.Stats().Snapshots.PassedOver)
+	require.Empty(t, e.Stats().Snapshots.PassedOver)
+	closeEngine(t, e)
+	whole := seldom()
+	_, err = headrace.Replay(killed, whole, headrace.ReplayOptions{FromStart: true})
+	require.NoError(t, err)
+	live, err := top.Hashes()
+	require.NoError(t, err)
+	replayed, err := whole.Hashes()
+	require.NoError(t, err)
+	require.Equal(t, replayed, live)
+}

@@ -61,9 +61,16 @@ func deadlettersCommand(_ context.Context, args []string, s streams) error {
 		return err
 	}
 	for _, l := range letters {
-		_, err = fmt.Fprintf(s.out, "%s  event %d  key %s  %d attempts, %d wait behind it: %s: %s\n", l.Handler, l.Sequence, l.Key, l.Attempts, l.Waiting, l.Reason, l.Message)
+		_, err = fmt.Fprintf(s.out, "%s  event %d  key %s  %s, %d wait behind it: %s: %s\n", l.Handler, l.Sequence, l.Key, times(l.Attempts), l.Waiting, l.Reason, l.Message)
 	}
 	return err
+}
+
+func times(attempts int) string {
+	if attempts == 1 {
+		return "1 attempt"
+	}
+	return fmt.Sprintf("%d attempts", attempts)
 }
 
 // redriveCommand lets handlers try dead letters again, with the bug fixed that made them so, and goes on until every order

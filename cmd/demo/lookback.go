@@ -9,6 +9,7 @@ import (
 
 	journalaudit "github.com/headrace/headrace/audit"
 	"github.com/headrace/headrace/cmd/demo/internal/fulfil"
+	"github.com/headrace/headrace/cmd/demo/internal/screen"
 	"github.com/headrace/headrace/cmd/demo/internal/shop"
 	"github.com/headrace/headrace/event"
 	"github.com/headrace/headrace/journal"
@@ -50,6 +51,9 @@ func asofCommand(_ context.Context, args []string, s streams) error {
 	m, err := replay(a, f.dir, *seq)
 	if err != nil {
 		return err
+	}
+	if f.set["sequence"] && m.LastSequence < *seq {
+		s.say("The log ends at %s: these are the figures there.", screen.Count(m.LastSequence))
 	}
 	var figures *fulfil.Figures
 	dead := 0

@@ -96,8 +96,8 @@ func runCommand(ctx context.Context, args []string, s streams) error {
 	if o.shop {
 		return runShop(ctx, o, source, s)
 	}
-	if _, has, err := loadSetup(o.dir); err != nil || has {
-		return errors.Join(err, fmt.Errorf("%s: the shop there fulfils its orders; go on with --shop, or use another directory", o.dir))
+	if err := refuseShop(o.dir); err != nil {
+		return err
 	}
 	a := newApp()
 	eng, err := headrace.Open(o.dir, a.topology, engineOptions(o.durability, runSegmentBytes))

@@ -67,7 +67,12 @@ func TestShop_Poison_RedriveCompletes(t *testing.T) {
 	var letters []deadLetter
 	require.NoError(t, json.Unmarshal([]byte(good(t, "deadletters", "--dir", dir, "--json")), &letters))
 	require.Len(t, letters, o.DeadLetters)
-	require.Contains(t, good(t, "deadletters", "--dir", dir), letters[0].Key)
+	listed := good(t, "deadletters", "--dir", dir)
+	require.Contains(t, listed, letters[0].Key)
+	require.Contains(t, listed, "1 attempt,")
+	for _, command := range []string{"run", "torture"} { // one that does not fulfil its orders has no place here
+		require.Contains(t, bad(t, exitFailed, command, "--dir", dir), "fulfils its orders", command)
+	}
 	require.Contains(t, bad(t, exitFailed, "redrive", "--dir", dir, "--sequence", "1"), "no such dead letter")
 	one := parseShop(t, good(t, "redrive", "--dir", dir, "--handler", chargeID, "--sequence", fmt.Sprint(letters[0].Sequence), "--json"))
 	require.Equal(t, o.DeadLetters-1, one.DeadLetters)
@@ -86,6 +91,8 @@ func TestShop_AsOf_SequenceAndTime(t *testing.T) {
 	end := parseShop(t, good(t, "run", "--shop", "--dir", dir, "--orders", "30", "--durability", "none", "--json"))
 	last := fmt.Sprint(end.LastSequence)
 	require.Equal(t, end.Shop, parseShop(t, good(t, "asof", "--dir", dir, "--sequence", last, "--json")).Shop)
+	_, _, said := demo(t, "asof", "--dir", dir, "--sequence", fmt.Sprint(end.LastSequence+1))
+	require.Contains(t, said, "The log ends at")
 	now := time.Now().Format(time.RFC3339Nano)
 	require.Equal(t, end.Shop, parseShop(t, good(t, "asof", "--dir", dir, "--time", now, "--json")).Shop)
 	early := parseShop(t, good(t, "asof", "--dir", dir, "--sequence", "40", "--json"))

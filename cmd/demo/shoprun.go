@@ -41,6 +41,15 @@ func loadSetup(dir string) (s shopSetup, has bool, err error) {
 	return s, true, nil
 }
 
+// refuseShop fails if the shop in dir fulfils its orders: one that does not would leave them open.
+func refuseShop(dir string) error {
+	_, has, err := loadSetup(dir)
+	if err == nil && has {
+		err = fmt.Errorf("%s: the shop there fulfils its orders; go on with --shop, or use another directory", dir)
+	}
+	return err
+}
+
 // setup makes the shop in dir one that works as s says, if it is new; one that works in another way is refused.
 func setup(dir string, s shopSetup) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {

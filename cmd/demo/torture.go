@@ -83,6 +83,9 @@ func tortureCommand(ctx context.Context, args []string, s streams) (err error) {
 	if o.shop {
 		return tortureShop(ctx, o, s)
 	}
+	if err := refuseShop(o.dir); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(o.dir, 0o700); err != nil {
 		return err
 	}

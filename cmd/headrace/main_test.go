@@ -323,8 +323,15 @@ func TestHelp_NamesCommandsAndExitCodes(t *testing.T) {
 		require.Contains(t, errs, c.about)
 		_, _, own := headrace(c.name, "-h")
 		require.Contains(t, own, "exit codes")
+		// Whatever reads a journal reads encrypted segments.
+		if reads := c.name != "bench"; reads {
+			require.Contains(t, own, "-keys file", c.name)
+		} else {
+			require.NotContains(t, own, "-keys", c.name)
+		}
 	}
 	require.Contains(t, errs, exitHelp)
+	require.Contains(t, errs, "--keys FILE")
 	require.Equal(t, "'a b'", quoted("a b"))
 	require.Equal(t, `'it'\''s'`, quoted("it's"))
 	require.Equal(t, "/var/lib/x-1.0", quoted("/var/lib/x-1.0"))
