@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -209,4 +210,35 @@ func TestTryPublish_NeverWaits(t *testing.T) {
 	require.ErrorIs(t, err, headrace.ErrClosed)
 	_, err = p.PublishBatch(limit(t), deposits(1))
 	require.ErrorIs(t, err, headrace.ErrClosed)
+}
+
+// A deadline that passes while the ring is full: publishing gives up, and nothing of what it gave up is in the log.
+func TestPublish_Deadline_RingIsFull(t *testing.T) {
+	leave := make(chan struct{})
+	a := newAppWith(t, func(*handlers.Context, deposit) error { <-leave; return nil })
+	dir := t.TempDir()
+	e := open(t, dir, a, small())
+	p := producer(t, e, "p")
+	for {
+		if _, err := p.TryPublish(deposit{1, 1}, headrace.Meta{}); err != nil {
+			require.ErrorIs(t, err, headrace.ErrWouldBlock)
+			break
+		}
+	}
+	soon := func() context.Context {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
+		t.Cleanup(cancel)
+		return ctx
+	}
+	one, many := event.NewID(), event.NewID()
+	_, err := p.Publish(soon(), deposit{1, 1}, headrace.Meta{ID: one})
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	_, err = p.PublishBatch(soon(), []headrace.Message{{Value: deposit{1, 1}, Meta: headrace.Meta{ID: many}}})
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	close(leave)
+	publish(t, p, deposit{1, 1}) // whoever has given up is in nobody's way
+	closeEngine(t, e)
+	for _, l := range readLog(t, dir) {
+		require.NotContains(t, []event.ID{one, many}, l.header.ID)
+	}
 }

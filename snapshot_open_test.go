@@ -600,7 +600,7 @@ func TestSnapshot_HandlerThatAnswersSeldom_AfterAKill(t *testing.T) {
 			if d.Amount != 1 {
 				return nil
 			}
-			return handlers.Emit(c, deposited{d.Account, d.Amount})
+			return handlers.Emit(c, deposited(d))
 		})
 		return top
 	}
