@@ -49,7 +49,7 @@ type ArchiveReport struct {
 // open reads on in it. A crash leaves a spare, which Open or the next Archive removes.
 //
 // Archive runs in the caller's goroutine, beside the writer, which it does not disturb, and keeps
-// Trim waiting while a segment takes its new name. A segment stays plain if packing makes it
+// Trim waiting while it looks for segments and while one takes its new name. A segment stays plain if packing makes it
 // no smaller and nothing is to be encrypted. What was there before encryption is free space on the
 // disk afterwards, not overwritten, and copies made earlier stay plain.
 //
@@ -154,21 +154,14 @@ func (a *archiver) run() error {
 	if err := a.prepare(); err != nil {
 		return err
 	}
-	parts, err := durableParts(a.st, a.dir)
-	if errors.Is(err, ErrNotFound) {
-		return nil // nothing is durable yet
-	}
-	if err != nil {
-		return err
-	}
 	var todo []*found
-	for _, p := range parts {
-		if p.sealed && a.may(p) && (a.o.Before == 0 || p.pair.sequence < a.o.Before) {
-			todo = append(todo, p)
+	var links []Link
+	err := a.swap(func() (err error) { // so that no segment is removed between its name and its pages
+		if todo, err = a.find(); err == nil && len(todo) > 0 {
+			links, err = chainOf(a.st, a.dir)
 		}
-	}
-	todo = todo[:max(0, len(todo)-a.o.KeepPlain)]
-	links, err := chainOf(a.st, a.dir)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -200,6 +193,20 @@ func (a *archiver) run() error {
 		}
 	}
 	return nil
+}
+
+// find returns the segments to pack, those that are in that form already among them.
+func (a *archiver) find() (todo []*found, err error) {
+	parts, err := durableParts(a.st, a.dir)
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil // nothing is durable yet
+	}
+	for _, p := range parts {
+		if p.sealed && a.may(p) && (a.o.Before == 0 || p.pair.sequence < a.o.Before) {
+			todo = append(todo, p)
+		}
+	}
+	return todo[:max(0, len(todo)-a.o.KeepPlain)], err
 }
 
 // prepare checks the options, gets the key, and removes what an earlier call left.

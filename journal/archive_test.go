@@ -409,6 +409,39 @@ func TestArchive_TrimIsFaster(t *testing.T) {
 	require.Equal(t, second, v.First)
 }
 
+// While Archive looks at what there is, Trim takes nothing from under it.
+func TestArchive_TrimWhileItLooks(t *testing.T) {
+	st := newMemStorage()
+	j, err := openMem(st, Options{Durability: None()})
+	require.NoError(t, err)
+	for j.Stats().Rolls < 3 {
+		appendTo(t, j, j.Written()+1)
+	}
+	require.NoError(t, j.Sync())
+	segs := st.segments()
+	second, _, ok := parseSegmentName(filepath.Base(segs[1]))
+	require.True(t, ok)
+	looked := false
+	st.setHook(func(op, name string) error {
+		if op != "open" || name != filepath.Base(segs[0]) || looked {
+			return nil
+		}
+		looked = true
+		if !j.trimMu.TryLock() {
+			return nil // Trim would wait
+		}
+		j.trimMu.Unlock()
+		_, err := j.Trim(Retention{Before: second})
+		return err
+	})
+	rep, err := j.Archive(t.Context(), ArchiveOptions{})
+	st.setHook(nil)
+	require.NoError(t, err)
+	require.True(t, looked)
+	require.Equal(t, 3, rep.Archived)
+	require.NoError(t, j.Close())
+}
+
 // Whatever operation fails, or after which the power goes, the journal is whole, and archiving
 // again completes it.
 func TestArchive_EveryOperationFails(t *testing.T) {

@@ -43,8 +43,9 @@ type order struct {
 	Keep         int64 // sequences that Trim leaves; 0: no Trim
 	Chain        bool
 	Backend      Backend
-	Recycle      int  // segments
-	Soak         bool // it lives long enough to need a garbage collector
+	Recycle      int    // segments
+	Archive      uint32 // id of the key with which it archives beside writing; 0: it does not
+	Soak         bool   // it lives long enough to need a garbage collector
 }
 
 var tortureModes = []struct {
@@ -67,6 +68,7 @@ const (
 	wordDurable            // synced
 	wordTrimmed            // no sequence from here on has been given up
 	wordRolls
+	wordArchived // segments
 	pageWords
 )
 
@@ -179,7 +181,34 @@ func tortureChild() {
 
 func (o order) options() Options {
 	return Options{Durability: tortureModes[o.Mode].d, SegmentBytes: o.SegmentBytes,
-		TouchAheadBytes: 64 << 10, Chain: o.Chain, Backend: o.Backend, RecycleSegments: o.Recycle}
+		TouchAheadBytes: 64 << 10, Chain: o.Chain, Backend: o.Backend, RecycleSegments: o.Recycle, Archives: tortureKeys}
+}
+
+// tortureKeys has a key for every id.
+var tortureKeys = ArchiveAccess{Key: func(id uint32) ([]byte, error) { return bytes.Repeat([]byte{byte(id)}, 32), nil }}
+
+// archive archives what is sealed, again and again, until the process dies. Bodies do not compress, so every
+// segment is packed because it is encrypted, and packed anew where the life before used another key.
+func (o order) archive(j *Journal, p *page) {
+	for {
+		before := p.load(wordArchived)
+		rep, err := j.Archive(context.Background(), ArchiveOptions{KeyID: o.Archive, Stored: o.Life%3 == 0, KeepPlain: 1,
+			Progress: func(done, _ int) { p.store(wordArchived, before+int64(done)) }})
+		p.store(wordArchived, before+int64(rep.Archived))
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "archive:", err)
+			os.Exit(1)
+		}
+		if rep.Archived > 0 {
+			continue
+		}
+		select {
+		case <-j.stop:
+			return
+		default:
+			syscall.Nanosleep(&syscall.Timespec{Nsec: 200_000}, nil)
+		}
+	}
 }
 
 // write is the writer: single records, several to a commit, atomic batches, some of them taken
@@ -204,6 +233,9 @@ func (o order) write() error {
 	p.store(wordWritten, j.Written())
 	p.store(wordDurable, j.Durable())
 	p.enter(phaseOpened)
+	if o.Archive > 0 {
+		go o.archive(j, p)
+	}
 	w := lifeWriter{j: j, life: o.Life, large: o.Large, rnd: rand.New(rand.NewPCG(o.Seed, uint64(o.Life)))}
 	begin := j.Written()
 	pause := time.NewTimer(0)

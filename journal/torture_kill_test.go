@@ -39,6 +39,8 @@ type killer struct {
 	rolls   int64
 	inOpen  int
 	records int64
+
+	archived int64
 }
 
 const killLarge = 20_000
@@ -52,6 +54,10 @@ func (k *killer) cycle(life uint32) {
 	if rnd.IntN(4) == 0 {
 		o.Keep, o.Recycle = []int64{300, 3_000, 40_000}[rnd.IntN(3)], rnd.IntN(3)*32
 	}
+	limit := 20 * time.Millisecond
+	if rnd.IntN(3) == 0 {
+		o.Archive, limit = 1+rnd.Uint32N(2), 100*time.Millisecond // each segment is synced
+	}
 	child, err := k.page.launch(o)
 	k.check(err, "start")
 	phase := int64(phaseOpened)
@@ -59,7 +65,7 @@ func (k *killer) cycle(life uint32) {
 		phase = phaseStarted
 	}
 	k.check(child.reach(phase), "life %d", life)
-	k.check(child.killAfter(shortly(rnd, 20*time.Millisecond)), "life %d (%s)", life, tortureModes[o.Mode].name)
+	k.check(child.killAfter(shortly(rnd, limit)), "life %d (%s)", life, tortureModes[o.Mode].name)
 	p := k.page
 	if p.load(wordPhase) < phaseOpened {
 		k.inOpen++
@@ -74,6 +80,7 @@ func (k *killer) cycle(life uint32) {
 		k.acked = max(k.acked, p.load(wordWritten))
 		k.first = max(k.first, p.load(wordTrimmed))
 		k.rolls += p.load(wordRolls)
+		k.archived += p.load(wordArchived)
 	}
 	if names, err := os.ReadDir(filepath.Join(k.dir, asideName)); !errors.Is(err, os.ErrNotExist) {
 		k.fail("life %d (%+v, phase %d): put aside: %v (%v)", life, o, p.load(wordPhase), names, err)
@@ -96,7 +103,7 @@ func (k *killer) read(from int64) {
 	if segs[0].first > max(1, k.first) {
 		k.fail("the journal begins at %d, retention gave up what is before %d", segs[0].first, k.first)
 	}
-	r, err := OpenReader(k.dir, from, ReaderOptions{Internal: true})
+	r, err := OpenReader(k.dir, from, ReaderOptions{Internal: true, Archives: tortureKeys})
 	if err != nil {
 		k.fail("reader from %d: %v", from, err)
 	}
@@ -116,12 +123,12 @@ func (k *killer) read(from int64) {
 // everything checks the whole journal at the end.
 func (k *killer) everything() {
 	k.read(0)
-	rep, err := Verify(k.dir, VerifyOptions{})
+	rep, err := Verify(k.dir, VerifyOptions{Archives: tortureKeys})
 	k.check(err, "verify")
 	if rep.Last < k.acked {
 		k.fail("verify sees %d of %d", rep.Last, k.acked)
 	}
-	k.notes = note("%d records, %d roll-overs, %d segments, killed inside Open %d times; every record read", k.acked, k.rolls, len(rep.Segments), k.inOpen)
+	k.notes = note("%d records, %d roll-overs, %d segments, %d archived, killed inside Open %d times; every record read", k.acked, k.rolls, len(rep.Segments), k.archived, k.inOpen)
 }
 
 // shortly is a random time up to limit, most of them much shorter: what can go wrong early gets as

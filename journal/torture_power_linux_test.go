@@ -55,7 +55,7 @@ func TestTorture_PowerCut(t *testing.T) {
 			for life := uint32(1); c.more(); life++ {
 				p.cycle(life)
 			}
-			p.notes = note("%d records durable, %d lost, %d tails torn, %d roll-overs, in Open %d, %d syncs returned only after the cut and were not true", p.durable, p.lost, p.torn, p.rolls, p.inOpen, p.late)
+			p.notes = note("%d records durable, %d lost, %d tails torn, %d roll-overs, %d segments archived, in Open %d, %d syncs returned only after the cut and were not true", p.durable, p.lost, p.torn, p.rolls, p.archived, p.inOpen, p.late)
 		})
 	}
 }
@@ -155,6 +155,7 @@ type powerCutter struct {
 	trimmed int64
 
 	lost, rolls        int64
+	archived           int64
 	torn, inOpen, late int
 }
 
@@ -168,6 +169,9 @@ func (p *powerCutter) cycle(life uint32) {
 		SegmentBytes: []int64{64 << 10, 64 << 10, 128 << 10, 512 << 10}[rnd.IntN(4)],
 		Records:      int64(100 + rnd.IntN(6000)), Chain: rnd.IntN(4) == 0, Backend: Backend(rnd.IntN(3)), Keep: []int64{500, 30_000}[rnd.IntN(2)], Recycle: rnd.IntN(3) * 32,
 		Pause: shortly(rnd, 2*time.Millisecond)}
+	if rnd.IntN(3) == 0 {
+		o.Archive = 1 + rnd.Uint32N(2)
+	}
 	child, err := p.page.launch(o)
 	p.check(err, "start")
 	phase := int64(phaseOpened)
@@ -218,6 +222,7 @@ func (p *powerCutter) heard(life uint32, told int64) {
 	p.lost += p.written - last
 	p.torn += int(g.load(wordTorn))
 	p.rolls += g.load(wordRolls)
+	p.archived += g.load(wordArchived)
 	p.lives.recovered(last, life)
 	// One commit may have been made and not acknowledged in the page, of up to 32 records.
 	p.written = g.load(wordWritten) + 32
@@ -243,7 +248,7 @@ func (p *powerCutter) read(life uint32) {
 	if life%100 == 0 {
 		from = segs[0].first
 	}
-	r, err := OpenReader(p.journal(), from, ReaderOptions{Internal: true})
+	r, err := OpenReader(p.journal(), from, ReaderOptions{Internal: true, Archives: tortureKeys})
 	p.check(err, "reader from %d", from)
 	defer r.Close()
 	check := p.lives.reader(from, powerLarge)
