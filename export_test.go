@@ -13,3 +13,9 @@ func OnSnapshotsRun(t testing.TB, fn func()) {
 	snapshotsRun = fn
 	t.Cleanup(func() { snapshotsRun = nil })
 }
+
+// WithSpan has Replay hand n records to the lanes at a time.
+func (o ReplayOptions) WithSpan(n int) ReplayOptions {
+	o.span = n
+	return o
+}

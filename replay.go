@@ -27,6 +27,7 @@ type ReplayOptions struct {
 	FromStart bool
 
 	only int64 // the snapshot to begin with, and no other; 0 = any
+	span int   // records that lanes get at a time; 0 = replaySpanRecords
 }
 
 // Replayed is what Replay found.
@@ -43,6 +44,10 @@ type Replayed struct {
 // beside an engine that writes to dir, and emits nothing. The state is in the topology's handlers
 // afterwards, as it was live when the last replayed event had been handled: what handlers had decided by then counts
 // for the states that Evolve changes, wherever in the log it stands, and so do failures for what is parked.
+//
+// Lanes run side by side, each on a goroutine of its own, as they do live; none is left when Replay returns. If handlers
+// fail, the error is that of the lowest sequence, and of the first lane there; other lanes may be ahead of it. A handler
+// that ends its goroutine is a failure too, with ring.ErrGoexit as its cause.
 //
 // Errors: ErrNoSnapshot if the log's beginning was removed and no snapshot makes up for it; those of Open.
 func Replay(dir string, t *Topology, o ReplayOptions) (Replayed, error) {
@@ -200,17 +205,13 @@ func (r *replayer) replay() error {
 		p.lane.Rereading(r.open.reread)
 		from = min(from, h.replaysFrom(p.lane))
 	}
-	// One pass for all lanes: a reader may have to judge the whole directory before it begins.
-	err = r.open.reread(from, h.last, func(rec journal.Record) error {
-		if rec.Kind == journal.KindLost && !r.options.AcceptLost {
-			return fmt.Errorf("%w: the first is %d", ErrLostEvents, rec.Sequence)
-		}
-		for _, p := range t.lanes {
-			if err := p.lane.Replay(rec); err != nil {
-				return err
+	err = newLaneReplay(t.lanes, r.options.span).run(func(fn func(journal.Record) error) error {
+		return r.open.reread(from, h.last, func(rec journal.Record) error {
+			if rec.Kind == journal.KindLost && !r.options.AcceptLost {
+				return fmt.Errorf("%w: the first is %d", ErrLostEvents, rec.Sequence)
 			}
-		}
-		return nil
+			return fn(rec)
+		})
 	})
 	for _, p := range t.lanes {
 		if err == nil {

@@ -324,6 +324,38 @@ func (l *Lane) Replay(rec journal.Record) (err error) {
 	return l.replay(rec)
 }
 
+// ReplaySpan is Replay for records in a row, with one turn of the lane's lock. After an error n is the place of the record
+// that it failed on.
+func (l *Lane) ReplaySpan(records []journal.Record) (n int, err error) {
+	if l.lock != nil {
+		l.lock.Lock()
+		defer l.lock.Unlock()
+	}
+	defer l.visible()
+	defer l.catch(&err)
+	for n = range records {
+		rec := &records[n]
+		if rec.Sequence <= l.loaded {
+			continue
+		}
+		l.call.pass = passReplay
+		if l.batch != nil {
+			err = l.replayBatch(*rec)
+		} else {
+			if rec.Kind == journal.KindEvent {
+				err = l.handle(rec.Sequence, rec.Time, rec.Type, rec.Body)
+			}
+			if err == nil {
+				l.applied = rec.Sequence
+			}
+		}
+		if err != nil {
+			return n, err
+		}
+	}
+	return len(records), nil
+}
+
 // replay is Replay with the lock held.
 func (l *Lane) replay(rec journal.Record) (err error) {
 	defer l.visible()

@@ -91,7 +91,7 @@ func sorted[V any](c *canonical, m map[string]V) func(yield func(string, V) bool
 
 // chain returns a digest of all that o says and of previous. Every field is in it.
 func (o *Order) chain(previous [sha256.Size]byte) [sha256.Size]byte {
-	b := make([]byte, 0, 256+96*len(o.Lines))
+	b := make([]byte, 0, 1024) // on the stack; most orders fit
 	b = append(b, previous[:]...)
 	text := func(s string) { b = append(binary.AppendVarint(b, int64(len(s))), s...) }
 	number := func(n int64) { b = binary.AppendVarint(b, n) }

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"github.com/vmihailenco/msgpack/v5"
 
 	"github.com/headrace/headrace/event"
 )
@@ -81,14 +80,14 @@ func TestPayloads_RoundTrip(t *testing.T) {
 
 func TestPayload_Golden(t *testing.T) {
 	o := sample()
-	got, err := msgpack.Marshal(&PlaceOrder{o})
+	got, err := (&PlaceOrder{o}).AppendMsgpack(nil)
 	require.NoError(t, err)
 	require.Equal(t, "\x98\xa4test\x07\x02\xa6536365\xa517850\xa6France\xce\x4c\xf6\x06\x98\x92"+
 		"\x95\xa685123A\xa5HEART\x06\xcd\x09\xf6\x00"+
 		"\x95\xa571053\xa0\x02\xcd\x0d\x3f\x3c", string(got))
 
 	r := OrderRejected{Rejection{Answer{Invoice: "1", Row: 2, Lines: 3, AmountMilli: -4, Country: "x"}, ReasonPrice, 3}}
-	got, err = msgpack.Marshal(&r)
+	got, err = r.AppendMsgpack(nil)
 	require.NoError(t, err)
 	require.Equal(t, "\x98\xa11\x02\x03\xfc\xa0\xa1x\x04\x03", string(got))
 }
@@ -97,7 +96,8 @@ func TestPayload_Golden(t *testing.T) {
 // numbers that wrap, arrays of other lengths, reasons that do not exist, ends that are missing.
 func TestPayload_Hostile(t *testing.T) {
 	s := register(t)
-	order, err := msgpack.Marshal(&PlaceOrder{sample()})
+	o := sample()
+	order, err := o.AppendMsgpack(nil)
 	require.NoError(t, err)
 	for n := range order {
 		var o PlaceOrder
@@ -134,7 +134,7 @@ func TestPayload_Hostile(t *testing.T) {
 	}
 	for _, promised := range []string{"\xdd\x7f\xff\xff\xff", "\xdc\x10\x00"} { // 2^31-1, MaxLines
 		var o Order
-		err = msgpack.Unmarshal(append(upToLines[:len(upToLines):len(upToLines)], promised...), &o)
+		err = o.DecodeMsgpackBytes(append(upToLines[:len(upToLines):len(upToLines)], promised...))
 		require.ErrorIs(t, err, ErrPayload)
 		require.LessOrEqual(t, cap(o.Lines), firstLines, "nothing is allocated for lines that were only promised")
 	}
@@ -195,10 +195,10 @@ func TestPayload_EncodingDoesNotAllocate(t *testing.T) {
 func FuzzPayload(f *testing.F) {
 	g := NewGenerator(5, 40)
 	for _, o := range all(f, g) {
-		b, err := msgpack.Marshal(&o)
+		b, err := o.AppendMsgpack(nil)
 		require.NoError(f, err)
 		f.Add(b)
-		b, err = msgpack.Marshal(Validate(o.Command()))
+		b, err = Validate(o.Command()).(event.PayloadAppender).AppendMsgpack(nil)
 		require.NoError(f, err)
 		f.Add(b)
 	}
@@ -211,7 +211,7 @@ func FuzzPayload(f *testing.F) {
 			require.NoError(t, err)
 			require.NoError(t, s.place.Decode(out, &sameOrder))
 			require.Equal(t, o, sameOrder)
-			_, err = msgpack.Marshal(Validate(o.Command()))
+			_, err = Validate(o.Command()).(event.PayloadAppender).AppendMsgpack(nil)
 			require.NoError(t, err, "what can be read can be answered")
 		}
 		var r, sameAnswer OrderRejected
