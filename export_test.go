@@ -1,6 +1,10 @@
 package headrace
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/headrace/headrace/journal"
+)
 
 // OnSnapshotStep calls fn before each step of writing a snapshot; nil ends it.
 func OnSnapshotStep(t testing.TB, fn func(step string) error) {
@@ -17,5 +21,40 @@ func OnSnapshotsRun(t testing.TB, fn func()) {
 // WithSpan has Replay hand n records to the lanes at a time.
 func (o ReplayOptions) WithSpan(n int) ReplayOptions {
 	o.span = n
+	return o
+}
+
+// InTurn has Replay give each record to one lane after the other, on its own goroutine.
+func (o ReplayOptions) InTurn() ReplayOptions {
+	o.handle = func(t *Topology) func(func(func(journal.Record) error) error) error {
+		return func(read func(func(journal.Record) error) error) error {
+			return read(func(rec journal.Record) error {
+				for _, p := range t.lanes {
+					if err := p.lane.Replay(rec); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+	}
+	return o
+}
+
+// WithReader has Replay call fn before the lanes get a record.
+func (o ReplayOptions) WithReader(span int, fn func(sequence int64) error) ReplayOptions {
+	o.handle = func(t *Topology) func(func(func(journal.Record) error) error) error {
+		lanes := newLaneReplay(t.lanes, span)
+		return func(read func(func(journal.Record) error) error) error {
+			return lanes.run(func(give func(journal.Record) error) error {
+				return read(func(rec journal.Record) error {
+					if err := fn(rec.Sequence); err != nil {
+						return err
+					}
+					return give(rec)
+				})
+			})
+		}
+	}
 	return o
 }

@@ -28,6 +28,8 @@ type ReplayOptions struct {
 
 	only int64 // the snapshot to begin with, and no other; 0 = any
 	span int   // records that lanes get at a time; 0 = replaySpanRecords
+	// handle makes what has the lanes handle what read delivers; nil = side by side.
+	handle func(t *Topology) func(read func(fn func(journal.Record) error) error) error
 }
 
 // Replayed is what Replay found.
@@ -47,7 +49,9 @@ type Replayed struct {
 //
 // Lanes run side by side, each on a goroutine of its own, as they do live; none is left when Replay returns. If handlers
 // fail, the error is that of the lowest sequence, and of the first lane there; other lanes may be ahead of it. A handler
-// that ends its goroutine is a failure too, with ring.ErrGoexit as its cause.
+// that ends its goroutine is a failure too, with ring.ErrGoexit as its cause. As live, lanes read the same bytes of an
+// event at the same time: decoders and handlers must not write into them. A lane may be a few thousand events ahead of
+// another, and waits when it is further: Replay hangs if a handler waits for what another lane has yet to do.
 //
 // Errors: ErrNoSnapshot if the log's beginning was removed and no snapshot makes up for it; those of Open.
 func Replay(dir string, t *Topology, o ReplayOptions) (Replayed, error) {
@@ -205,7 +209,11 @@ func (r *replayer) replay() error {
 		p.lane.Rereading(r.open.reread)
 		from = min(from, h.replaysFrom(p.lane))
 	}
-	err = newLaneReplay(t.lanes, r.options.span).run(func(fn func(journal.Record) error) error {
+	handle := newLaneReplay(t.lanes, r.options.span).run
+	if r.options.handle != nil {
+		handle = r.options.handle(t)
+	}
+	err = handle(func(fn func(journal.Record) error) error {
 		return r.open.reread(from, h.last, func(rec journal.Record) error {
 			if rec.Kind == journal.KindLost && !r.options.AcceptLost {
 				return fmt.Errorf("%w: the first is %d", ErrLostEvents, rec.Sequence)

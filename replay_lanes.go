@@ -93,7 +93,6 @@ func (r *laneReplay) run(read func(fn func(journal.Record) error) error) error {
 		go r.lane(i)
 	}
 	err := r.feed(read)
-	r.wg.Wait()
 	var first laneFailure
 	for _, f := range r.failures {
 		if f.err != nil && (first.err == nil || f.sequence < first.sequence) {
@@ -106,12 +105,13 @@ func (r *laneReplay) run(read func(fn func(journal.Record) error) error) error {
 	return err
 }
 
-// feed is the reader's part. Also after a panic of the reader the lanes end.
+// feed is the reader's part. When it returns, or panics as the reader did, the lanes have ended.
 func (r *laneReplay) feed(read func(fn func(journal.Record) error) error) error {
 	defer func() {
 		for _, c := range r.spans {
 			close(c)
 		}
+		r.wg.Wait()
 	}()
 	r.filling = <-r.free
 	err := read(func(rec journal.Record) error {

@@ -3,8 +3,12 @@ package headrace_test
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
+	"slices"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -60,6 +64,22 @@ func trailLog(t *testing.T, lanes []string, n int64) (dir string, before int64, 
 	live, err = top.Hashes()
 	require.NoError(t, err)
 	return dir, before, live
+}
+
+// depositsOf returns the sequences of the deposits in a log. How they and their answers alternate differs from run to run.
+func depositsOf(t *testing.T, dir string) (deposits []int64) {
+	top := trails(t, []string{"x"}, func(_ string, seq int64) error { deposits = append(deposits, seq); return nil })
+	_, err := headrace.Replay(dir, top, headrace.ReplayOptions{})
+	require.NoError(t, err)
+	return deposits
+}
+
+// awaitGoroutines waits until no more than n are left: one that has said that it is done may still be on its way out.
+func awaitGoroutines(t *testing.T, n int) {
+	t.Helper()
+	for ctx := limit(t); runtime.NumGoroutine() > n; runtime.Gosched() {
+		require.NoError(t, ctx.Err(), "a goroutine is left")
+	}
 }
 
 func processors(t *testing.T, n int) {
@@ -132,17 +152,15 @@ func TestReplay_SideBySide_IsWhatLaneAfterLaneIs(t *testing.T) {
 // A lane that fails at a later event fails first; one fails at an earlier event afterwards, and another at the same.
 func TestReplay_SideBySide_TheLowestFailureIsReported(t *testing.T) {
 	lanes := []string{"late", "early", "same"}
-	dir, before, _ := trailLog(t, lanes, 1500)
-	deposits := map[int64]bool{}
-	_, err := headrace.Replay(dir, trails(t, []string{"x"}, func(_ string, seq int64) error { deposits[seq] = true; return nil }), headrace.ReplayOptions{})
-	require.NoError(t, err)
-	at := func(seq int64) int64 { // a deposit
-		for !deposits[seq] {
-			seq++
+	dir, _, _ := trailLog(t, lanes, 1500)
+	deposits := depositsOf(t, dir)
+	early, late := deposits[99], deposits[100]
+	for _, seq := range deposits[100:] { // the reader must get there while a lane stands at early
+		if seq <= early+500 {
+			late = seq
 		}
-		return seq
 	}
-	early, late := at(before+100), at(before+700)
+	require.LessOrEqual(t, late, early+500)
 	oops := errors.New("oops")
 	for name, fail := range map[string]func() error{
 		"error":  func() error { return oops },
@@ -179,11 +197,165 @@ func TestReplay_SideBySide_TheLowestFailureIsReported(t *testing.T) {
 				case "goexit":
 					require.ErrorIs(t, err, ring.ErrGoexit)
 				}
-				for ctx := limit(t); runtime.NumGoroutine() > goroutines && ctx.Err() == nil; {
+				awaitGoroutines(t, goroutines)
+			})
+		}
+	}
+}
+
+// Two lanes fail on the first record of a span: the second one does first, and the first one is reported.
+func TestReplay_SideBySide_FailuresOnOneRecord(t *testing.T) {
+	lanes := []string{"first", "second"}
+	dir, _, _ := trailLog(t, lanes, 300)
+	deposits := depositsOf(t, dir)
+	var before, at int64 // near enough that a lane may be at one while another is at the other
+	for i := 1; i < len(deposits) && at == 0; i++ {
+		if deposits[i]-deposits[i-1] <= 2 {
+			before, at = deposits[i-1], deposits[i]
+		}
+	}
+	require.Positive(t, at)
+	for range 20 {
+		failing := make(chan struct{})
+		_, err := headrace.Replay(dir, trails(t, lanes, func(lane string, seq int64) error {
+			switch {
+			case lane == "first" && seq == before:
+				<-failing
+				for range 2000 { // time for the other one to have failed
 					runtime.Gosched()
 				}
-				require.LessOrEqual(t, runtime.NumGoroutine(), goroutines, "a goroutine is left")
-			})
+			case seq == at:
+				if lane == "second" {
+					close(failing)
+				}
+				return errBroken
+			}
+			return nil
+		}), headrace.ReplayOptions{}.WithSpan(1))
+		var failed *handlers.HandlerError
+		require.ErrorAs(t, err, &failed)
+		require.Equal(t, "first", failed.Lane)
+		require.Equal(t, at, failed.Sequence)
+	}
+}
+
+// What two lanes and an effect have parked, retries owed and dead letters, timers, and states, wherever the replay ends.
+func TestReplay_SideBySide_ParksAsInTurn(t *testing.T) {
+	seed := rand.Uint64()
+	l := luck{seed: seed, never: 401}
+	build := func() *world {
+		w := newWorld(t, l)
+		w.topology.Effect(handlers.NewEffect("mail", func(c *handlers.EffectContext, d deposit) error {
+			return l.fails("mail", d.Amount, c.Attempt())
+		}, handlers.EffectOptions{Workers: 2, Failure: handlers.FailurePolicy{
+			Retries: 2, Backoff: handlers.Backoff{First: time.Second}, Then: handlers.ThenDeadLetter,
+		}}), headrace.LaneOptions{})
+		return w
+	}
+	dir := t.TempDir()
+	o, clock := withClock(newYear)
+	live := build()
+	e, err := headrace.Open(dir, live.topology, o)
+	require.NoError(t, err)
+	rng := rand.New(rand.NewPCG(seed, 3))
+	first := e.Written()
+	drive(t, e, clock, rng, 400, 1)
+	// All of them fail on the last one, and the clock stands still: it is parked until the end of the log.
+	never := publish(t, producer(t, e, "app"), deposit{0, l.never})
+	parks := []string{"till", "credit", "mail"}
+	await(t, func() bool {
+		for _, id := range parks {
+			if !slices.ContainsFunc(e.Parked(), func(p handlers.Parked) bool { return p.Handler == id && p.Sequence == never }) {
+				return false
+			}
+		}
+		return true
+	})
+	closeEngine(t, e)
+	last := e.Written()
+	for i := range 12 {
+		until := last
+		if i > 0 {
+			until = first + 1 + rng.Int64N(last-first)
+		}
+		what := fmt.Sprintf("seed %d, until %d", seed, until)
+		want := build()
+		wantFound, err := headrace.Replay(dir, want.topology, headrace.ReplayOptions{Until: until}.InTurn())
+		require.NoError(t, err, what)
+		if until == last {
+			for _, id := range parks {
+				require.True(t, slices.ContainsFunc(want.topology.Parked(), func(p handlers.Parked) bool {
+					return p.Handler == id && p.Sequence == never
+				}), "%s: %s has not parked %d", what, id, never)
+			}
+		}
+		for _, span := range []int{1, 7, 0} {
+			got := build()
+			found, err := headrace.Replay(dir, got.topology, headrace.ReplayOptions{Until: until}.WithSpan(span))
+			require.NoError(t, err, what)
+			require.Equal(t, wantFound, found, what)
+			require.Equal(t, want.hashes(t), got.hashes(t), what)
+			require.Equal(t, want.topology.Parked(), got.topology.Parked(), what)
+		}
+	}
+}
+
+// The log fails, or its reader panics, while lanes are at work: they have ended when that is seen, and a lane that has failed
+// before it is what is reported.
+func TestReplay_SideBySide_TheReaderFails(t *testing.T) {
+	lanes := []string{"a", "b"}
+	dir, _, _ := trailLog(t, lanes, 300)
+	at := depositsOf(t, dir)[99] // where lanes wait until the reader has failed; at least 200 records stand behind it
+	torn, oops := errors.New("torn"), errors.New("oops")
+	for _, lane := range []bool{false, true} {
+		for _, what := range []any{torn, "torn"} {
+			for _, behind := range []int64{1, 30} { // in the span that is being filled, perhaps; in another one
+				t.Run(fmt.Sprintf("%T/lane=%v/behind=%d", what, lane, behind), func(t *testing.T) {
+					goroutines := runtime.NumGoroutine()
+					var busy atomic.Int64 // calls under way
+					failing := make(chan struct{})
+					top := trails(t, lanes, func(name string, seq int64) error {
+						busy.Add(1)
+						defer busy.Add(-1)
+						if seq < at {
+							return nil
+						}
+						<-failing
+						for range 2000 {
+							runtime.Gosched()
+						}
+						if lane && name == "b" {
+							return oops
+						}
+						return nil
+					})
+					replay := func() error {
+						_, err := headrace.Replay(dir, top, headrace.ReplayOptions{}.WithReader(16, func(seq int64) error {
+							if seq < at+behind {
+								return nil
+							}
+							close(failing)
+							if err, ok := what.(error); ok {
+								return err
+							}
+							panic(what)
+						}))
+						return err
+					}
+					if _, fails := what.(error); !fails {
+						require.PanicsWithValue(t, what, func() { _ = replay() })
+					} else if err := replay(); lane {
+						require.ErrorIs(t, err, oops)
+						var failed *handlers.HandlerError
+						require.ErrorAs(t, err, &failed)
+						require.Equal(t, at, failed.Sequence)
+					} else {
+						require.ErrorIs(t, err, torn)
+					}
+					require.Zero(t, busy.Load(), "a handler runs on")
+					awaitGoroutines(t, goroutines)
+				})
+			}
 		}
 	}
 }

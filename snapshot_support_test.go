@@ -36,12 +36,16 @@ type world struct {
 // luck decides which attempts fail: always the same ones for one seed.
 type luck struct {
 	seed  uint64
-	fixed bool // nothing fails any more
+	fixed bool  // nothing fails any more
+	never int64 // the amount that always fails; 0 = none
 }
 
 func (l luck) fails(handler string, amount int64, attempt int) error {
 	if l.fixed {
 		return nil
+	}
+	if l.never > 0 && amount == l.never {
+		return errBroken
 	}
 	rng := rand.New(rand.NewPCG(l.seed+uint64(amount), event.HandlerID(handler)+uint64(attempt)))
 	switch rng.IntN(14) {
