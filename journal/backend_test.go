@@ -391,3 +391,29 @@ func TestProgress_SlotOfAnotherSegment(t *testing.T) {
 	s, _ := loadStanding(p.file, 3)
 	require.Zero(t, s.durableSequence, "of another segment")
 }
+
+// What is done with segments that are complete is the same whoever wrote them, and is tested where the back end is
+// mapped, which these journals without durability have. Here once more, with records that went through pwrite.
+func TestBackendPwrite_WhatOthersDoWithSegments(t *testing.T) {
+	if raceEnabled {
+		t.Skip("these tests run under the race detector by themselves")
+	}
+	memBackend = BackendPwrite
+	defer func() { memBackend = BackendAuto }()
+	for name, test := range map[string]func(*testing.T){
+		"archive":                  TestArchive_ReadersSeeNoDifference,
+		"archive beside a writer":  TestArchive_BesideAWriter,
+		"archive and back up":      TestArchive_Backup,
+		"archive, anything fails":  TestArchive_EveryOperationFails,
+		"restore":                  TestRestore_ToAnyPointInTime,
+		"restore, anything fails":  TestRestore_EveryOperationFails,
+		"tail links":               TestChain_Tail_ProvesTheNewestRecord,
+		"tail links, forged":       TestChain_Tail_ForgedRecordIsFound,
+		"tail links, lost records": TestChain_Tail_LostRecordsAreMissed,
+		"repair":                   TestRepair_RandomDamage_OnlyWhatIsDamagedIsLost,
+		"repair beside archives":   TestRepair_BesideArchives,
+		"repair, a crash between":  TestRepair_CrashBetweenAnySteps_Repeatable,
+	} {
+		t.Run(name, test)
+	}
+}

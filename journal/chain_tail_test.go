@@ -148,6 +148,13 @@ func TestChain_Tail_LostRecordsAreMissed(t *testing.T) {
 	}
 	store64(m, ctlCommittedOffset, uint64(off))
 	store64(m, ctlCommittedSequence, uint64(seq-1))
+	if path := filepath.Join(memDir, progressName); st.nodes[path] != nil {
+		_, err := verify(st, memDir, VerifyOptions{})
+		var c *CorruptionError
+		require.ErrorAs(t, err, &c, "what the writer said in PROGRESS tells it too")
+		require.Equal(t, off, c.Offset)
+		delete(st.nodes, path)
+	}
 	_, err := verify(st, memDir, VerifyOptions{})
 	require.ErrorIs(t, err, ErrChain)
 }

@@ -54,11 +54,18 @@ func makeBody(seq int64) []byte {
 }
 
 func openMem(st *memStorage, o Options) (*Journal, error) {
+	if o.Backend == BackendAuto {
+		o.Backend = memBackend
+	}
 	if o.SegmentBytes == 0 {
 		o.SegmentBytes = MinSegmentBytes
 	}
 	return open(st, memDir, o, fixedRandomness())
 }
+
+// memBackend is the back end of journals on the heap that ask for none. A test that is not parallel may change it
+// while it runs.
+var memBackend = BackendAuto
 
 // appendTo appends records up to sequence last.
 func appendTo(t testing.TB, j *Journal, last int64) {
