@@ -214,11 +214,20 @@ func TestTryPublish_NeverWaits(t *testing.T) {
 
 // A deadline that passes while the ring is full: publishing gives up, and nothing of what it gave up is in the log.
 func TestPublish_Deadline_RingIsFull(t *testing.T) {
-	leave := make(chan struct{})
-	a := newAppWith(t, func(*handlers.Context, deposit) error { <-leave; return nil })
+	entered, leave := make(chan struct{}, 1), make(chan struct{})
+	a := newAppWith(t, func(*handlers.Context, deposit) error {
+		select {
+		case entered <- struct{}{}:
+		default:
+		}
+		<-leave
+		return nil
+	})
 	dir := t.TempDir()
 	e := open(t, dir, a, small())
 	p := producer(t, e, "p")
+	publish(t, p, deposit{1, 1})
+	<-entered // from here on the lane makes no more room
 	for {
 		if _, err := p.TryPublish(deposit{1, 1}, headrace.Meta{}); err != nil {
 			require.ErrorIs(t, err, headrace.ErrWouldBlock)
@@ -231,10 +240,13 @@ func TestPublish_Deadline_RingIsFull(t *testing.T) {
 		return ctx
 	}
 	one, many := event.NewID(), event.NewID()
+	// Who does not look at the deadline waits for as long as the handler: it is let go after a minute.
+	hung := time.AfterFunc(time.Minute, func() { close(leave) })
 	_, err := p.Publish(soon(), deposit{1, 1}, headrace.Meta{ID: one})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	_, err = p.PublishBatch(soon(), []headrace.Message{{Value: deposit{1, 1}, Meta: headrace.Meta{ID: many}}})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.True(t, hung.Stop(), "it gave up at its deadline")
 	close(leave)
 	publish(t, p, deposit{1, 1}) // whoever has given up is in nobody's way
 	closeEngine(t, e)
