@@ -41,7 +41,8 @@ type sampler struct {
 func (s *sampler) reset(segmentBytes int64) {
 	n := indexEntries(segmentBytes)
 	if cap(s.places) < n {
-		s.places = make([]place, 0, n)
+		s.places = make([]place, n)
+		clear(s.places) // touches the pages, which fresh memory has not: the writer takes no fault for its index later
 	}
 	s.places, s.mark = s.places[:0], recordsOffset
 	s.spacing = max(minIndexSpacing, (segmentCapacity(segmentBytes)+int64(n)-1)/int64(n))
