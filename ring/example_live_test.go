@@ -2,6 +2,7 @@ package ring_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -280,6 +281,28 @@ func ExampleStats_DOT() {
 	// ring -> c0;
 	// c0 -> c1;
 	// c1 -> ring [style=dashed, constraint=false];
+}
+
+// The same as JSON, for a monitor.
+func ExampleStats_json() {
+	r, _ := ring.New[int](ring.Options{Slots: 8})
+	_, _ = r.Consume("journal", printer(""), ring.ConsumerOptions{})
+	put(r, 1)
+	b, err := json.Marshal(r.Stats())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	var seen struct {
+		Slots, Cursor, Remaining int64
+		Consumers                []struct {
+			Name string
+			Lag  int64
+		}
+	}
+	_ = json.Unmarshal(b, &seen)
+	fmt.Printf("%+v\n", seen)
+	// Output: {Slots:8 Cursor:1 Remaining:7 Consumers:[{Name:journal Lag:1}]}
 }
 
 // Which claimed slots does everybody wait for?

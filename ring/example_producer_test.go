@@ -48,6 +48,22 @@ func ExampleRing_Producer() {
 	// Output: 5050
 }
 
+// A claim that ends with its context.
+func ExampleRing_ClaimContext() {
+	r, err := ring.New[int](ring.Options{Slots: 2})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	put(r, 1)
+	put(r, 2) // full, and nobody reads yet
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err = r.ClaimContext(ctx, 1)
+	fmt.Println(err)
+	// Output: context canceled
+}
+
 // A producer that would rather drop an event than wait for long.
 func ExampleRing_ClaimUntil() {
 	r, err := ring.New[int](ring.Options{Slots: 2})
