@@ -102,10 +102,7 @@ func sample(t testing.TB, n int) (dir string, root journal.Hash) {
 // settle waits until nothing is on its way.
 func settle(t testing.TB, e *headrace.Engine) {
 	t.Helper()
-	for last := int64(-1); last != e.Stats().Ring.Cursor || e.Stats().FeedbackBytes > 0; {
-		last = e.Stats().Ring.Cursor
-		require.NoError(t, e.WaitFor(limit(t), "logic", last))
-	}
+	require.NoError(t, e.WaitIdle(limit(t)))
 }
 
 func openLog(t testing.TB, dir string, o audit.Options) *audit.Log {
