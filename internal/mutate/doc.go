@@ -4,6 +4,7 @@
 //	go run ./internal/mutate ring              # every mutation of ring/mutations.txt
 //	go run ./internal/mutate -run gate ring    # those whose names match a regular expression
 //	go run ./internal/mutate -list ring journal
+//	go run ./internal/mutate -timeout 10m ring # on a machine with other work: what is slow there is no hang
 //
 // Each mutation is applied to a copy of the tree in a temporary directory; the working tree is only
 // read. The exit code is 1 if a mutation survives, if one cannot be applied or does not compile, or
@@ -21,7 +22,7 @@
 //	- if need > gate {
 //	+ if need > gate+1 {
 //
-// "test" is the rest of a command that begins with go test -count=1 -vet=off -timeout 120s; it may have
+// "test" is the rest of a command that begins with go test -count=1 -vet=off; it may have
 // tags, and words in single quotes. More lines of "test" are more tests, of which one has to fail.
 // A line "env NAME=VALUE" sets a variable for them. A line "says TEXT" wants the test that fails to print TEXT, the name of
 // what is violated for instance: one that fails for another reason does not count.

@@ -18,8 +18,9 @@ func main() {
 	run := flag.String("run", "", "regular expression: only the mutations whose names match")
 	list := flag.Bool("list", false, "print the mutations and do nothing")
 	verbose := flag.Bool("v", false, "print what the tests print")
+	limit := flag.Duration("timeout", 2*time.Minute, "the longest that the tests of one mutation may take; a hang is noticed after it")
 	flag.Usage = func() {
-		fmt.Fprintln(os.Stderr, "usage: go run ./internal/mutate [-run REGEXP] [-list] [-v] PACKAGE-DIRECTORY...")
+		fmt.Fprintln(os.Stderr, "usage: go run ./internal/mutate [-run REGEXP] [-list] [-v] [-timeout D] PACKAGE-DIRECTORY...")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -29,7 +30,7 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	ok, err := campaign(ctx, flag.Args(), *run, *list, *verbose)
+	ok, err := campaign(ctx, flag.Args(), *run, *list, &tree{verbose: *verbose, limit: *limit})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	}
@@ -39,8 +40,8 @@ func main() {
 	}
 }
 
-// campaign runs the mutations of the packages in dirs, and tells whether all were caught.
-func campaign(ctx context.Context, dirs []string, run string, list, verbose bool) (bool, error) {
+// campaign runs the mutations of the packages in dirs in t, which has no files yet, and tells whether all were caught.
+func campaign(ctx context.Context, dirs []string, run string, list bool, t *tree) (bool, error) {
 	pattern, err := regexp.Compile(run)
 	if err != nil {
 		return false, fmt.Errorf("mutate: -run: %w", err)
@@ -68,12 +69,10 @@ func campaign(ctx context.Context, dirs []string, run string, list, verbose bool
 		}
 		return true, nil
 	}
-	t, err := newTree(ctx)
-	if err != nil {
+	if err := t.fill(ctx); err != nil {
 		return false, err
 	}
 	defer t.remove()
-	t.verbose = verbose
 	if err := t.sound(ctx, all); err != nil {
 		return false, err
 	}
@@ -97,19 +96,20 @@ func campaign(ctx context.Context, dirs []string, run string, list, verbose bool
 type tree struct {
 	dir     string
 	verbose bool
+	limit   time.Duration // of one run of the tests
 }
 
-// newTree copies what git knows, and what it would add, from the working directory.
-func newTree(ctx context.Context) (*tree, error) {
+// fill copies what git knows, and what it would add, from the working directory.
+func (t *tree) fill(ctx context.Context) error {
 	files, err := exec.CommandContext(ctx, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard").Output()
 	if err != nil {
-		return nil, fmt.Errorf("mutate: git ls-files, at the root of the module: %w", err)
+		return fmt.Errorf("mutate: git ls-files, at the root of the module: %w", err)
 	}
 	dir, err := os.MkdirTemp("", "mutate")
 	if err != nil {
-		return nil, fmt.Errorf("mutate: %w", err)
+		return fmt.Errorf("mutate: %w", err)
 	}
-	t := &tree{dir: dir}
+	t.dir = dir
 	for _, name := range strings.Split(strings.TrimRight(string(files), "\x00"), "\x00") {
 		data, err := os.ReadFile(name)
 		if os.IsNotExist(err) {
@@ -123,10 +123,10 @@ func newTree(ctx context.Context) (*tree, error) {
 		}
 		if err != nil {
 			t.remove()
-			return nil, fmt.Errorf("mutate: copy: %w", err)
+			return fmt.Errorf("mutate: copy: %w", err)
 		}
 	}
-	return t, nil
+	return nil
 }
 
 func (t *tree) path(name string) string { return filepath.Join(t.dir, name) }
@@ -156,7 +156,7 @@ func (t *tree) sound(ctx context.Context, all []mutation) error {
 }
 
 func (t *tree) test(ctx context.Context, env, args []string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-count=1", "-vet=off", "-timeout", "120s"}, args...)...)
+	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-count=1", "-vet=off", "-timeout", t.limit.String()}, args...)...)
 	cmd.Dir = t.dir
 	cmd.Env = append(append(os.Environ(), "PWD="+t.dir), env...)
 	cmd.WaitDelay = 10 * time.Second
