@@ -312,7 +312,8 @@ func TestReplay_SideBySide_TheReaderFails(t *testing.T) {
 			for _, behind := range []int64{1, 30} { // in the span that is being filled, perhaps; in another one
 				t.Run(fmt.Sprintf("%T/lane=%v/behind=%d", what, lane, behind), func(t *testing.T) {
 					goroutines := runtime.NumGoroutine()
-					var busy atomic.Int64 // calls under way
+					var busy atomic.Int64  // calls under way
+					var there atomic.Int64 // lanes that wait until the reader has failed
 					failing := make(chan struct{})
 					top := trails(t, lanes, func(name string, seq int64) error {
 						busy.Add(1)
@@ -320,6 +321,7 @@ func TestReplay_SideBySide_TheReaderFails(t *testing.T) {
 						if seq < at {
 							return nil
 						}
+						there.Add(1)
 						<-failing
 						for range 2000 {
 							runtime.Gosched()
@@ -333,6 +335,9 @@ func TestReplay_SideBySide_TheReaderFails(t *testing.T) {
 						_, err := headrace.Replay(dir, top, headrace.ReplayOptions{}.WithReader(16, func(seq int64) error {
 							if seq < at+behind {
 								return nil
+							}
+							if behind > 16 { // what is behind a whole span has been handed on: both lanes come to it
+								await(t, func() bool { return there.Load() == int64(len(lanes)) })
 							}
 							close(failing)
 							if err, ok := what.(error); ok {
