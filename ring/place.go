@@ -56,6 +56,9 @@ func (p *place) await(next int64, done <-chan struct{}) outcome {
 		if !w.step() {
 			p.block(next, done)
 		}
+		if w.polls > expectAfter {
+			p.seq.expect(next)
+		}
 	}
 	return readable
 }

@@ -256,6 +256,11 @@ func (s *sequencer) prefetch(lo, n int64) {
 	cpu.PrefetchWrite(unsafe.Add(s.base, at*s.slotBytes), min(n*s.slotBytes, 2*stretchBytes))
 }
 
+// expect fetches the beginning of a slot for whoever is about to read it.
+func (s *sequencer) expect(seq int64) {
+	cpu.PrefetchRead(unsafe.Add(s.base, (seq&(s.slots-1))*s.slotBytes))
+}
+
 // publish makes [lo, hi] readable. If the sequencer is quick the store has been made already, and once
 // more does no harm.
 func (s *sequencer) publish(lo, hi int64) {

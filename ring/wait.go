@@ -39,20 +39,27 @@ const (
 	// line away, so that the publisher's next store misses; an interval of many stores makes that
 	// rare, and the next batch large.
 	pollInterval = 250 * time.Nanosecond
-	forever      = math.MaxInt
+	// spinInterval is the same for those who spin because they want to know at once: half of it is added to the
+	// latency of every event. From a busy publisher chase keeps them away.
+	spinInterval = 25 * time.Nanosecond
+	// expectAfter is how many polls a waiter makes before it also fetches the slot that it waits for, with
+	// every poll. Then the slot's line comes beside the cursor's, not after it. In a busy stream nobody
+	// waits for so long; there it would take lines from the publisher that writes them.
+	expectAfter = 8
+	forever     = math.MaxInt
 )
 
 // WaitSpin polls with a spin-loop hint and never gives up its processor. With more spinners than
 // processors the ring crawls: a spinner holds its processor until the scheduler takes it, 10 ms
 // later.
 func WaitSpin() WaitStrategy {
-	return WaitStrategy{name: "spin", spins: forever, pause: cpu.PausesFor(pollInterval)}
+	return WaitStrategy{name: "spin", spins: forever, pause: cpu.PausesFor(spinInterval)}
 }
 
 // WaitYield polls like WaitSpin for about 25 us, then lets other goroutines run between polls.
 // It never blocks.
 func WaitYield() WaitStrategy {
-	return WaitStrategy{name: "yield", spins: 100, pause: cpu.PausesFor(pollInterval)}
+	return WaitStrategy{name: "yield", spins: 1000, pause: cpu.PausesFor(spinInterval)}
 }
 
 // WaitSleep polls and yields for a few microseconds, then sleeps between polls: 50 us at first,
@@ -166,6 +173,7 @@ func (c *chase) rest(cursor int64) {
 
 // A waiter carries one wait through its strategy: spin, yield, then park.
 type waiter struct {
+	polls   int // made so far by spinning
 	spins   int
 	yields  int
 	pause   int32
@@ -200,6 +208,7 @@ func (w WaitStrategy) begin() waiter {
 func (v *waiter) step() bool {
 	if v.spins > 0 {
 		v.spins--
+		v.polls++
 		block.Pause(v.pause)
 		return true
 	}

@@ -33,8 +33,10 @@ func TestPad_SeparatesFields(t *testing.T) {
 	require.GreaterOrEqual(t, unsafe.Offsetof(v.b)-unsafe.Offsetof(v.a), uintptr(LineBytes))
 }
 
-func TestPrefetchWrite_ChangesNothing(t *testing.T) {
+func TestPrefetch_ChangesNothing(t *testing.T) {
 	words := [64]int64{0: 1, 63: 2}
+	PrefetchRead(unsafe.Pointer(&words[63]))
+	PrefetchRead(nil) // is no access
 	for _, n := range []int64{math.MinInt64, -1, 0, 1, 64, 8 * 64, 1 << 12} {
 		PrefetchWrite(unsafe.Pointer(&words[1]), n) // past the end too
 	}

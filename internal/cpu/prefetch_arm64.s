@@ -16,3 +16,9 @@ loop:
 	B    loop
 done:
 	RET
+
+// func PrefetchRead(p unsafe.Pointer)
+TEXT ·PrefetchRead(SB), NOSPLIT, $0-8
+	MOVD p+0(FP), R0
+	PRFM (R0), PLDL1KEEP
+	RET

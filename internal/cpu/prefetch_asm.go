@@ -11,3 +11,9 @@ import "unsafe"
 //
 //go:noescape
 func PrefetchWrite(p unsafe.Pointer, bytes int64)
+
+// PrefetchRead asks for the cache line of *p to be read soon. It returns at once, and changes nothing
+// but what the caches hold.
+//
+//go:noescape
+func PrefetchRead(p unsafe.Pointer)
