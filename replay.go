@@ -50,7 +50,7 @@ type Replayed struct {
 // Lanes run side by side, each on a goroutine of its own, as they do live; none is left when Replay returns. If handlers
 // fail, the error is that of the lowest sequence, and of the first lane there; other lanes may be ahead of it. A handler
 // that ends its goroutine is a failure too, with ring.ErrGoexit as its cause. As live, lanes read the same bytes of an
-// event at the same time: decoders and handlers must not write into them. A lane may be a few thousand events ahead of
+// event at the same time: decoders and handlers must not write into them. A lane may be some ten thousand events ahead of
 // another, and waits when it is further: Replay hangs if a handler waits for what another lane has yet to do.
 //
 // Errors: ErrNoSnapshot if the log's beginning was removed and no snapshot makes up for it; those of Open.

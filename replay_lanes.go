@@ -28,7 +28,7 @@ import (
 const (
 	replaySpanRecords = 1024
 	replaySpanBytes   = 256 << 10 // of bodies, after which a span is handed on
-	replaySpans       = 4         // one that is filled, one that waits, and lanes that are not equally fast
+	replaySpans       = 16        // one that is filled, and as many as lanes that are not equally fast now and then are apart
 )
 
 // replaySpan is a piece of the log. The reader owns it while it fills it; lanes only read it; the last lane that is

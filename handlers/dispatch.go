@@ -10,7 +10,8 @@ import (
 // dispatcher decodes one type once and calls all who asked for it.
 type dispatcher interface {
 	run(c *Context) error
-	arrange() // after the last registration
+	arrange()      // after the last registration
+	decides() bool // nothing of it runs when the log is replayed: its handlers only decide, and none has parked anything
 	deliver(c *Context, r *reaction) (bool, error)
 	addFiltered(f *filtered, order int) bool // false: the handler is there already
 }
@@ -37,6 +38,15 @@ func (d *typed[T]) arrange() {
 	slices.SortStableFunc(d.calls, func(a, b call[T]) int {
 		return cmp.Or(a.handler.place()-b.handler.place(), a.order-b.order)
 	})
+}
+
+func (d *typed[T]) decides() bool {
+	for i := range d.calls {
+		if r := d.calls[i].handler; r.role != roleDecide || r.parking != nil {
+			return false
+		}
+	}
+	return true
 }
 
 func (r *reaction) place() int {

@@ -196,5 +196,6 @@ type effectCause struct{}
 
 func (effectCause) run(*Context) error                        { return nil }
 func (effectCause) arrange()                                  {}
+func (effectCause) decides() bool                             { return false }
 func (effectCause) deliver(*Context, *reaction) (bool, error) { return false, nil }
 func (effectCause) addFiltered(*filtered, int) bool           { return false }

@@ -382,7 +382,7 @@ func (l *Lane) handle(seq, time int64, typeID uint16, body []byte) error {
 	}
 	d := l.dispatcher(typeID)
 	forParking := typeID < FirstUserType && l.parks && (typeID == redeliverID || typeID == discardedID)
-	if d == nil && !forParking {
+	if !forParking && (d == nil || l.call.pass == passReplay && d.decides()) {
 		return nil
 	}
 	c := &l.call

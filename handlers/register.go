@@ -58,7 +58,7 @@ func Fold[T any](l *Lane, fn func(*Context, T) error) { registerPlain(l, roleFol
 // emits is all that it leaves behind; state changes when that is folded.
 //
 // So it runs once for each event, not at replay: whatever its code computes today, the log's answer
-// stands. And one that fails leaves nothing to undo. After a crash it runs for the events to
+// stands; and what nothing but Decide handlers of a lane wants is then not even decoded. And one that fails leaves nothing to undo. After a crash it runs for the events to
 // which the log has no answer of it, when the lane has folded all of the log: it sees more
 // then than it would have seen live, but never less, and all of what was decided before.
 //

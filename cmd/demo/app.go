@@ -12,43 +12,41 @@ import (
 // validatorID is the validator's name in the log. It stays when the code changes.
 const validatorID = "shop.validator"
 
-// app is the shop as an application of headrace: its types, its validator on the logic lane, and its
-// read models, each on a lane of its own. It serves one engine or one replay.
+const orderVersion = 1 // of the commands
+
+// app is the shop as an application of headrace: its types, its validator on the logic lane, and two read models, each
+// on a lane of its own. It serves one engine or one replay.
+//
+// The validator decides: its answers are in the log, so a replay does not run it, nor decode what it is for. Ledger,
+// customers and countries are one read model: they are fed with the same events, so one lane decodes each of these once for
+// all three, and who looks sees them at one sequence.
 type app struct {
-	registry  *event.Registry
-	topology  *headrace.Topology
-	ledger    *handlers.Projection[shop.Ledger]
-	customers *handlers.Projection[shop.Customers]
-	countries *handlers.Projection[shop.Countries]
-	source    *handlers.Projection[shop.Position] // how far the import is
-	shop      *fulfilment                         // nil: orders are taken and not fulfilled
+	registry *event.Registry
+	topology *headrace.Topology
+	figures  *handlers.Projection[shop.State]
+	source   *handlers.Projection[shop.Position] // how far the import is
+	shop     *fulfilment                         // nil: orders are taken and not fulfilled
 }
 
 func newApp() *app { return newAppOf(newRegistry()) }
 
 func newAppOf(reg *event.Registry) *app {
 	a := &app{
-		registry:  reg,
-		topology:  headrace.NewTopology(reg),
-		ledger:    handlers.NewProjection("ledger", new(shop.Ledger)),
-		customers: handlers.NewProjection("customers", new(shop.Customers)),
-		countries: handlers.NewProjection("countries", new(shop.Countries)),
-		source:    handlers.NewProjection("source", new(shop.Position)),
+		registry: reg,
+		topology: headrace.NewTopology(reg),
+		figures:  handlers.NewProjection("figures", new(shop.State)),
+		source:   handlers.NewProjection("source", new(shop.Position)),
 	}
 
 	logic := a.topology.Logic()
-	handlers.On(logic, validatorID, func(c *handlers.Context, e shop.PlaceOrder) error { return answer(c, &e) })
-	handlers.On(logic, validatorID, func(c *handlers.Context, e shop.CancelOrder) error { return answer(c, &e) })
-	handlers.On(logic, validatorID, func(c *handlers.Context, e shop.AdjustLedger) error { return answer(c, &e) })
+	handlers.Decide(logic, validatorID, func(c *handlers.Context, e shop.PlaceOrder) error { return answer(c, &e) })
+	handlers.Decide(logic, validatorID, func(c *handlers.Context, e shop.CancelOrder) error { return answer(c, &e) })
+	handlers.Decide(logic, validatorID, func(c *handlers.Context, e shop.AdjustLedger) error { return answer(c, &e) })
 
-	onAnswers(a.ledger, func(l *shop.Ledger, _ *handlers.Context, e shop.Event) error { return l.Apply(e) })
-	onAnswers(a.customers, func(s *shop.Customers, _ *handlers.Context, e shop.Event) error { return s.Apply(e) })
-	onAnswers(a.countries, func(s *shop.Countries, _ *handlers.Context, e shop.Event) error { return s.Apply(e) })
-	onCommands(a.source, func(p *shop.Position, _ *handlers.Context, c shop.Command) error { return p.Observe(c.Data()) })
+	countAnswers(a.figures)
+	observeOrders(a.source)
 
-	a.topology.Project(a.ledger, headrace.LaneOptions{})
-	a.topology.Project(a.customers, headrace.LaneOptions{})
-	a.topology.Project(a.countries, headrace.LaneOptions{})
+	a.topology.Project(a.figures, headrace.LaneOptions{})
 	a.topology.Project(a.source, headrace.LaneOptions{})
 	return a
 }
@@ -57,9 +55,9 @@ func newAppOf(reg *event.Registry) *app {
 func newRegistry() *event.Registry {
 	reg := event.NewRegistry()
 	asks := event.TypeOptions{Kind: event.Command}
-	event.MustRegister[shop.PlaceOrder](reg, shop.NamePlaceOrder, 1, asks)
-	event.MustRegister[shop.CancelOrder](reg, shop.NameCancelOrder, 1, asks)
-	event.MustRegister[shop.AdjustLedger](reg, shop.NameAdjustLedger, 1, asks)
+	event.MustRegister[shop.PlaceOrder](reg, shop.NamePlaceOrder, orderVersion, asks)
+	event.MustRegister[shop.CancelOrder](reg, shop.NameCancelOrder, orderVersion, asks)
+	event.MustRegister[shop.AdjustLedger](reg, shop.NameAdjustLedger, orderVersion, asks)
 	event.MustRegister[shop.OrderAccepted](reg, shop.NameOrderAccepted, 1)
 	event.MustRegister[shop.OrderRejected](reg, shop.NameOrderRejected, 1)
 	event.MustRegister[shop.CancellationAccepted](reg, shop.NameCancellationAccepted, 1)
@@ -89,6 +87,39 @@ func answer(c *handlers.Context, cmd shop.Command) error {
 	}
 }
 
+// countAnswers feeds the figures. Each answer stays on the stack: an Event of it would not.
+func countAnswers(p *handlers.Projection[shop.State]) {
+	handlers.Apply(p, func(s *shop.State, _ *handlers.Context, e shop.OrderAccepted) error {
+		return s.Add(e.Kind(), e.Data(), e.Rejected())
+	})
+	handlers.Apply(p, func(s *shop.State, _ *handlers.Context, e shop.OrderRejected) error {
+		return s.Add(e.Kind(), e.Data(), e.Rejected())
+	})
+	handlers.Apply(p, func(s *shop.State, _ *handlers.Context, e shop.CancellationAccepted) error {
+		return s.Add(e.Kind(), e.Data(), e.Rejected())
+	})
+	handlers.Apply(p, func(s *shop.State, _ *handlers.Context, e shop.CancellationRejected) error {
+		return s.Add(e.Kind(), e.Data(), e.Rejected())
+	})
+	handlers.Apply(p, func(s *shop.State, _ *handlers.Context, e shop.LedgerAdjusted) error {
+		return s.Add(e.Kind(), e.Data(), e.Rejected())
+	})
+	handlers.Apply(p, func(s *shop.State, _ *handlers.Context, e shop.AdjustmentRejected) error {
+		return s.Add(e.Kind(), e.Data(), e.Rejected())
+	})
+}
+
+// observeOrders moves the position. It gets the commands as they stand in the log, since it needs a few of their fields.
+func observeOrders(p *handlers.Projection[shop.Position]) {
+	orders := handlers.Filter{Types: []string{shop.NamePlaceOrder, shop.NameCancelOrder, shop.NameAdjustLedger}}
+	handlers.ApplyFiltered(p, orders, func(p *shop.Position, c *handlers.Context) error {
+		if v := c.Event().Version(); v != orderVersion {
+			return fmt.Errorf("order in version %d, read is version %d", v, orderVersion)
+		}
+		return p.ObservePayload(c.Event().Payload())
+	})
+}
+
 // onCommands has fn applied for each of the commands.
 func onCommands[S any](p *handlers.Projection[S], fn func(*S, *handlers.Context, shop.Command) error) {
 	handlers.Apply(p, func(s *S, c *handlers.Context, e shop.PlaceOrder) error { return fn(s, c, &e) })
@@ -114,10 +145,7 @@ func (a *app) position() (at shop.Position) {
 
 // summary returns the shop's figures. Call it when nothing is applied any more: after the engine's
 // Close, or a replay.
-func (a *app) summary(log shop.Log) shop.Summary {
-	var s shop.State
-	a.ledger.View(func(l *shop.Ledger, _ int64) { s.Ledger = *l })
-	a.customers.View(func(c *shop.Customers, _ int64) { s.Customers = *c })
-	a.countries.View(func(c *shop.Countries, _ int64) { s.Countries = *c })
-	return s.Summary(log)
+func (a *app) summary(log shop.Log) (m shop.Summary) {
+	a.figures.View(func(s *shop.State, _ int64) { m = s.Summary(log) })
+	return m
 }

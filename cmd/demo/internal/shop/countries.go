@@ -1,41 +1,49 @@
 package shop
 
-import "maps"
-
 // Countries sums the amounts of answers by country. The zero Countries is empty and ready. It is
 // not safe for concurrent use.
 type Countries struct {
-	netMilli map[string]int64
+	netMilli map[string]*int64
 }
 
 // Apply adds e. It fails with ErrOverflow, and then changes nothing. It allocates where the
 // country is new.
 func (c *Countries) Apply(e Event) error {
-	if !c.fits(e) {
+	net := c.netMilli[e.Data().Country]
+	if !netFits(net, e.Data()) {
 		return ErrOverflow
 	}
-	c.add(e)
+	c.add(net, e.Data())
 	return nil
 }
 
-func (c *Countries) fits(e Event) bool {
-	_, ok := addFits(c.netMilli[e.Data().Country], e.Data().AmountMilli)
+// netFits tells whether a can be added to the sum of its country, nil for none yet.
+func netFits(net *int64, a *Answer) bool {
+	if net == nil {
+		return true
+	}
+	_, ok := addFits(*net, a.AmountMilli)
 	return ok
 }
 
-func (c *Countries) add(e Event) {
-	if c.netMilli == nil {
-		c.netMilli = make(map[string]int64)
+// add adds a to net, which is the sum of its country.
+func (c *Countries) add(net *int64, a *Answer) {
+	if net == nil {
+		if c.netMilli == nil {
+			c.netMilli = make(map[string]*int64)
+		}
+		net = new(int64)
+		c.netMilli[a.Country] = net
 	}
-	c.netMilli[e.Data().Country] += e.Data().AmountMilli
+	*net += a.AmountMilli
 }
 
 // NetMilli returns a copy: name to the sum of all kinds of invoice. It is never nil. An answer
 // without a country counts under "".
 func (c *Countries) NetMilli() map[string]int64 {
-	m := maps.Clone(c.netMilli)
-	if m == nil {
-		m = map[string]int64{}
+	m := make(map[string]int64, len(c.netMilli))
+	for name, net := range c.netMilli {
+		m[name] = *net
 	}
 	return m
 }

@@ -17,28 +17,28 @@ type Customers struct {
 // Apply adds e. It fails with ErrOverflow, and then changes nothing. It allocates where the
 // customer is new.
 func (c *Customers) Apply(e Event) error {
-	if !c.fits(e) {
+	t := c.by[e.Data().Customer]
+	if !t.fits(e.Data()) {
 		return ErrOverflow
 	}
-	c.add(e)
+	c.add(t, e.Data(), e.Rejected())
 	return nil
 }
 
-func (c *Customers) fits(e Event) bool {
-	t := c.by[e.Data().Customer]
+// fits is for the totals of a's customer, nil for none yet.
+func (t *CustomerTotals) fits(a *Answer) bool {
 	if t == nil {
 		return true
 	}
-	_, ok := addFits(t.NetMilli, e.Data().AmountMilli)
+	_, ok := addFits(t.NetMilli, a.AmountMilli)
 	return ok
 }
 
-func (c *Customers) add(e Event) {
-	a := e.Data()
+// add adds a to t, which are the totals of its customer.
+func (c *Customers) add(t *CustomerTotals, a *Answer, why Reason) {
 	if a.Customer == "" {
 		return
 	}
-	t := c.by[a.Customer]
 	if t == nil {
 		if c.by == nil {
 			c.by = make(map[string]*CustomerTotals)
@@ -46,7 +46,7 @@ func (c *Customers) add(e Event) {
 		t = new(CustomerTotals)
 		c.by[a.Customer] = t
 	}
-	if e.Rejected() == "" {
+	if why == "" {
 		t.Accepted++
 	} else {
 		t.Rejected++

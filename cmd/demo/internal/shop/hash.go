@@ -32,8 +32,9 @@ func (s *State) Hash() string {
 		w.text(string(reasons[i]))
 		w.totals(t)
 	}
-	for key, inv := range sorted(&w, s.Ledger.invoices) {
-		w.text(key)
+	w.int(s.Ledger.Invoices())
+	for inv := range s.Ledger.invoices.sorted() {
+		w.text(inv.number)
 		w.int(int64(inv.answers))
 		w.int(int64(inv.rejected))
 	}
@@ -44,9 +45,9 @@ func (s *State) Hash() string {
 		w.int(t.Lines)
 		w.int(t.NetMilli)
 	}
-	for key, milli := range sorted(&w, s.Countries.netMilli) {
+	for key, net := range sorted(&w, s.Countries.netMilli) {
 		w.text(key)
-		w.int(milli)
+		w.int(*net)
 	}
 	_ = w.w.Flush() // a hash takes every write
 	return hex.EncodeToString(h.Sum(nil))
@@ -78,8 +79,7 @@ func (c *canonical) totals(t Totals) {
 // sorted writes the size of m and yields it in the order of its keys.
 func sorted[V any](c *canonical, m map[string]V) func(yield func(string, V) bool) {
 	c.int(int64(len(m)))
-	keys := slices.AppendSeq(make([]string, 0, len(m)), maps.Keys(m))
-	slices.Sort(keys)
+	keys := slices.Sorted(maps.Keys(m))
 	return func(yield func(string, V) bool) {
 		for _, k := range keys {
 			if !yield(k, m[k]) {
@@ -87,29 +87,4 @@ func sorted[V any](c *canonical, m map[string]V) func(yield func(string, V) bool
 			}
 		}
 	}
-}
-
-// chain returns a digest of all that o says and of previous. Every field is in it.
-func (o *Order) chain(previous [sha256.Size]byte) [sha256.Size]byte {
-	b := make([]byte, 0, 1024) // on the stack; most orders fit
-	b = append(b, previous[:]...)
-	text := func(s string) { b = append(binary.AppendVarint(b, int64(len(s))), s...) }
-	number := func(n int64) { b = binary.AppendVarint(b, n) }
-	text(o.Source)
-	number(o.Row)
-	number(o.Rows)
-	text(o.Invoice)
-	text(o.Customer)
-	text(o.Country)
-	number(o.TimeUnix)
-	number(int64(len(o.Lines)))
-	for i := range o.Lines {
-		l := &o.Lines[i]
-		text(l.Stock)
-		text(l.Description)
-		number(l.Quantity)
-		number(l.PriceMilli)
-		number(l.TimeUnix)
-	}
-	return sha256.Sum256(b)
 }

@@ -12,61 +12,50 @@ type Totals struct {
 // ready. It is not safe for concurrent use.
 type Ledger struct {
 	totals   [kinds]Totals
-	rejected [len(reasons)]Totals    // by reason; Accepted stays 0
-	invoices map[string]invoiceState // by number
-}
-
-// invoiceState is what the ledger knows of one invoice. One that comes in several runs has several
-// answers.
-type invoiceState struct {
-	answers  int32
-	rejected int32
+	rejected [len(reasons)]Totals // by reason; Accepted stays 0
+	invoices invoices
 }
 
 // Apply adds e. It fails with ErrOverflow, and then changes nothing. It allocates where the
 // invoice is new.
 func (l *Ledger) Apply(e Event) error {
-	if !l.fits(e) {
+	if !l.fits(e.Kind(), e.Data(), e.Rejected()) {
 		return ErrOverflow
 	}
-	l.add(e)
+	l.add(e.Kind(), e.Data(), e.Rejected())
 	return nil
 }
 
-func (l *Ledger) fits(e Event) bool {
+func (l *Ledger) fits(k Kind, a *Answer, why Reason) bool {
 	// What all kinds together hold must fit too: net is their sum. Bounding each kind to a quarter
 	// of the range makes every sum of them fit.
-	sum, ok := addFits(l.totals[e.Kind()].AmountMilli, e.Data().AmountMilli)
+	sum, ok := addFits(l.totals[k].AmountMilli, a.AmountMilli)
 	if !ok || sum > maxTotalMilli || sum < -maxTotalMilli {
 		return false
 	}
-	if n := e.Rejected().number(); n > 0 {
-		_, ok = addFits(l.rejected[n-1].AmountMilli, e.Data().AmountMilli)
+	if n := why.number(); n > 0 {
+		_, ok = addFits(l.rejected[n-1].AmountMilli, a.AmountMilli)
 	}
 	return ok
 }
 
-func (l *Ledger) add(e Event) {
-	a := e.Data()
-	t := &l.totals[e.Kind()]
+func (l *Ledger) add(k Kind, a *Answer, why Reason) {
+	t := &l.totals[k]
 	t.Lines += a.Lines
 	t.AmountMilli += a.AmountMilli
-	if l.invoices == nil {
-		l.invoices = make(map[string]invoiceState)
-	}
-	inv := l.invoices[a.Invoice]
+	inv := l.invoices.of(a.Invoice)
 	inv.answers++
-	if n := e.Rejected().number(); n > 0 {
-		t.Rejected++
-		inv.rejected++
-		r := &l.rejected[n-1]
-		r.Rejected++
-		r.Lines += a.Lines
-		r.AmountMilli += a.AmountMilli
-	} else {
+	n := why.number()
+	if n == 0 {
 		t.Accepted++
+		return
 	}
-	l.invoices[a.Invoice] = inv
+	t.Rejected++
+	inv.rejected++
+	r := &l.rejected[n-1]
+	r.Rejected++
+	r.Lines += a.Lines
+	r.AmountMilli += a.AmountMilli
 }
 
 // Totals returns the figures of kind k.
@@ -81,7 +70,7 @@ func (l *Ledger) RejectedFor(r Reason) Totals {
 }
 
 // Invoices returns the number of distinct invoices.
-func (l *Ledger) Invoices() int64 { return int64(len(l.invoices)) }
+func (l *Ledger) Invoices() int64 { return int64(l.invoices.n) }
 
 // Lines returns the number of lines of all kinds.
 func (l *Ledger) Lines() int64 {

@@ -180,13 +180,18 @@ func (r *fieldReader) fail(format string, args ...any) {
 }
 
 func (r *fieldReader) close() error {
-	if r.err != nil {
-		return r.err
+	if r.err == nil {
+		_ = r.in.Close() // notes that bytes are left
 	}
-	if err := r.in.Close(); err != nil {
+	return r.failure()
+}
+
+// failure returns the first error.
+func (r *fieldReader) failure() error {
+	if err := r.in.Err(); err != nil && r.err == nil {
 		return fmt.Errorf("%w: %w", ErrPayload, err)
 	}
-	return nil
+	return r.err
 }
 
 // text reads a string of up to most bytes, as a part of the payload.

@@ -2,6 +2,8 @@ package shop
 
 import (
 	"cmp"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -56,8 +58,8 @@ type ledgerImage struct {
 // AppendSnapshot implements handlers.StateCodec.
 func (l *Ledger) AppendSnapshot(dst []byte) ([]byte, error) {
 	image := ledgerImage{Totals: l.totals, Rejected: l.rejected}
-	for _, n := range inOrder(l.invoices) {
-		image.Invoices = append(image.Invoices, named[[2]int32]{n.Name, [2]int32{n.Value.answers, n.Value.rejected}})
+	for inv := range l.invoices.sorted() {
+		image.Invoices = append(image.Invoices, named[[2]int32]{inv.number, [2]int32{inv.answers, inv.rejected}})
 	}
 	return appendImage(dst, &image)
 }
@@ -68,9 +70,10 @@ func (l *Ledger) DecodeSnapshot(data []byte) error {
 	if err := decodeImage(data, &image); err != nil {
 		return err
 	}
-	*l = Ledger{totals: image.Totals, rejected: image.Rejected, invoices: make(map[string]invoiceState, len(image.Invoices))}
+	*l = Ledger{totals: image.Totals, rejected: image.Rejected}
 	for _, n := range image.Invoices {
-		l.invoices[n.Name] = invoiceState{n.Value[0], n.Value[1]}
+		inv := l.invoices.of(n.Name)
+		inv.answers, inv.rejected = n.Value[0], n.Value[1]
 	}
 	return nil
 }
@@ -105,7 +108,7 @@ func (c *Countries) AppendSnapshot(dst []byte) ([]byte, error) {
 
 // DecodeSnapshot implements handlers.StateCodec.
 func (c *Countries) DecodeSnapshot(data []byte) error {
-	var all []named[int64]
+	var all []named[*int64]
 	if err := decodeImage(data, &all); err != nil {
 		return err
 	}
@@ -115,6 +118,45 @@ func (c *Countries) DecodeSnapshot(data []byte) error {
 
 // SnapshotSchema implements handlers.StateSchema.
 func (c *Countries) SnapshotSchema() string { return "1" }
+
+// AppendSnapshot implements handlers.StateCodec.
+func (s *State) AppendSnapshot(dst []byte) ([]byte, error) {
+	for _, model := range []interface {
+		AppendSnapshot(dst []byte) ([]byte, error)
+	}{&s.Ledger, &s.Customers, &s.Countries} {
+		start := len(dst)
+		dst = append(dst, 0, 0, 0, 0, 0, 0, 0, 0) // for the length
+		var err error
+		if dst, err = model.AppendSnapshot(dst); err != nil {
+			return dst, err
+		}
+		binary.LittleEndian.PutUint64(dst[start:], uint64(len(dst)-start-8))
+	}
+	return dst, nil
+}
+
+// DecodeSnapshot implements handlers.StateCodec.
+func (s *State) DecodeSnapshot(data []byte) error {
+	for _, model := range []interface{ DecodeSnapshot(data []byte) error }{&s.Ledger, &s.Customers, &s.Countries} {
+		if len(data) < 8 || binary.LittleEndian.Uint64(data) > uint64(len(data)-8) {
+			return errors.New("shop: stored state is cut")
+		}
+		n := 8 + int(binary.LittleEndian.Uint64(data))
+		if err := model.DecodeSnapshot(data[8:n]); err != nil {
+			return err
+		}
+		data = data[n:]
+	}
+	if len(data) > 0 {
+		return errors.New("shop: stored state: bytes left over")
+	}
+	return nil
+}
+
+// SnapshotSchema implements handlers.StateSchema.
+func (s *State) SnapshotSchema() string {
+	return s.Ledger.SnapshotSchema() + "; " + s.Customers.SnapshotSchema() + "; " + s.Countries.SnapshotSchema()
+}
 
 type positionImage struct {
 	Source       string
@@ -141,4 +183,4 @@ func (p *Position) DecodeSnapshot(data []byte) error {
 }
 
 // SnapshotSchema implements handlers.StateSchema.
-func (p *Position) SnapshotSchema() string { return "1" }
+func (p *Position) SnapshotSchema() string { return "2" }

@@ -26,7 +26,7 @@ func TestSnapshot_StateComesBack_AndGoesOn(t *testing.T) {
 		take(&live, &at, k)
 	}
 	for i, pair := range [][2]snapshooter{
-		{&live.Ledger, &again.Ledger}, {&live.Customers, &again.Customers}, {&live.Countries, &again.Countries}, {&at, &atAgain},
+		{&live.Ledger, new(Ledger)}, {&live.Customers, new(Customers)}, {&live.Countries, new(Countries)}, {&live, &again}, {&at, &atAgain},
 	} {
 		data, err := pair[0].AppendSnapshot([]byte("before"))
 		require.NoError(t, err, i)
@@ -36,6 +36,12 @@ func TestSnapshot_StateComesBack_AndGoesOn(t *testing.T) {
 		require.Equal(t, data, back, i)
 		require.Error(t, pair[1].DecodeSnapshot([]byte{0xc1}), i)
 	}
+	whole, err := live.AppendSnapshot(nil)
+	require.NoError(t, err)
+	for n := range whole {
+		require.Error(t, new(State).DecodeSnapshot(whole[:n]), "cut to %d bytes", n)
+	}
+	require.Error(t, new(State).DecodeSnapshot(append(whole, 0)))
 	for k := int64(301); k <= 400; k++ {
 		take(&live, &at, k)
 		take(&again, &atAgain, k)
@@ -43,4 +49,29 @@ func TestSnapshot_StateComesBack_AndGoesOn(t *testing.T) {
 	require.Equal(t, live.Hash(), again.Hash())
 	require.Equal(t, at, atAgain)
 	require.Error(t, at.DecodeSnapshot([]byte{0x84})) // cut
+}
+
+// A position takes payloads as it takes orders, and refuses what does not begin as one does.
+func TestPosition_ObservePayload_IsObserve(t *testing.T) {
+	var by, of Position
+	var o Order
+	g := NewGenerator(5, 0)
+	for k := int64(1); k <= 50; k++ {
+		g.Order(k, &o)
+		payload, err := o.AppendMsgpack(nil)
+		require.NoError(t, err)
+		before := of
+		for n := range payload[:16] {
+			require.ErrorIs(t, of.ObservePayload(payload[:n]), ErrPayload, "cut to %d bytes", n)
+		}
+		require.ErrorIs(t, of.ObservePayload(append([]byte{payload[0] ^ 1}, payload[1:]...)), ErrPayload)
+		require.Equal(t, before, of)
+		require.NoError(t, of.ObservePayload(payload))
+		require.NoError(t, by.Observe(&o))
+		require.Equal(t, by, of)
+		o.Lines[0].PriceMilli++ // the digest is of all of it
+		other := before
+		require.NoError(t, other.Observe(&o))
+		require.NotEqual(t, other, of)
+	}
 }

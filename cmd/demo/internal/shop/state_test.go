@@ -25,6 +25,13 @@ func fold(t testing.TB, events []Event) *State {
 	return s
 }
 
+// stored is all that s says, in one order: its invoices stand in the order in which they came.
+func stored(t testing.TB, s *State) []byte {
+	image, err := s.AppendSnapshot(nil)
+	require.NoError(t, err)
+	return image
+}
+
 // The same answers in any order, and on lanes of their own, give the same state and hash.
 func TestState_OrderOfAnswersDoesNotMatter(t *testing.T) {
 	const seed = 13
@@ -36,7 +43,7 @@ func TestState_OrderOfAnswersDoesNotMatter(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, shuffle))
 		r.Shuffle(len(events), func(i, j int) { events[i], events[j] = events[j], events[i] })
 		got := fold(t, events)
-		require.Equal(t, want, got, "shuffle %d", shuffle)
+		require.Equal(t, stored(t, want), stored(t, got), "shuffle %d", shuffle)
 		require.Equal(t, hash, got.Hash(), "shuffle %d", shuffle)
 
 		var lanes State
