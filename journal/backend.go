@@ -39,8 +39,10 @@ func (j *Journal) chooseBackend(active *segment) error {
 	if j.o.RecycleSegments > 0 && j.diskless || pages < least || active.touching < pages*slowTouch {
 		return nil
 	}
-	active.touched.Store(active.hdr.size) // nobody will store there
-	return j.usePwrite()
+	if err := j.usePwrite(); err != nil || j.o.Backend != BackendPwrite {
+		return err
+	}
+	return active.unmapRecords()
 }
 
 // Backend returns the way into the page cache that is in use.

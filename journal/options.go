@@ -54,8 +54,11 @@ type Options struct {
 	// removed. Their pages are in memory and in the mapping, so that the writer, and who prepares for
 	// it, meets none for the first time. It takes address space, page tables of 1/512 of it, and the
 	// disk space of what waits, and is of most use if it covers what retention keeps and what a Trim
-	// gives up at once, some four more. BackendMmap only; on a disk, which writes pages back, each
-	// of them costs another fault, and more than a fresh one with BackendPwrite may.
+	// gives up at once, some four more. With BackendPwrite only header and control page are mapped,
+	// the pages are in the page cache and the blocks on the disk written before; there it is for mode
+	// None alone, because a sync of a recycled segment would write the zeros that it is filled with. On a disk
+	// that is several times as fast as fresh segments, and as BackendMmap, where each page that was
+	// written back costs another fault.
 	RecycleSegments int
 
 	// NoPrewrite saves the disk the zeros that it is otherwise given before a segment is used in mode

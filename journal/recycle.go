@@ -24,11 +24,22 @@ import (
 // a Trim gives up several at once, and a fresh one is made a moment later: those that hold records and
 // those that wait to be written to share one bound, Options.RecycleSegments.
 
+// A writer that uses pwrite gains as much, on a disk more: the pages of a recycled segment are in the page
+// cache, its blocks are allocated and were written to, so that nothing is left to the file system but the
+// copy, and no removed file has to be discarded on the disk. The zeros are pages that wait for writeback, and
+// seldom see it, since the writer comes soon. But a sync of the segment would write them all: in the modes that
+// sync what is being written, such a writer gets fresh segments.
+
+// recycles tells whether segments that retention gives up are written to again.
+func (j *Journal) recycles() bool {
+	return j.o.RecycleSegments > 0 && (!j.w.buffered || j.o.Durability.mode == modeNone)
+}
+
 // retire keeps a segment, sealed and synced, mapped for recycling; false if it may be released.
 func (j *Journal) retire(s *segment) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.w.buffered || s.hdr.size != j.o.SegmentBytes || len(j.retired)+j.ahead.waiting() >= j.o.RecycleSegments {
+	if !j.recycles() || s.hdr.size != j.o.SegmentBytes || len(j.retired)+j.ahead.waiting() >= j.o.RecycleSegments {
 		return false
 	}
 	if j.retired == nil {
@@ -83,11 +94,19 @@ type spent struct {
 func (s *segment) renew(end int64, id uint64) error {
 	h := header{id: id, size: s.hdr.size}
 	const step = 256 << 10
-	for off := int64(0); off < end; off += step {
+	// Whole pages, so that none has to be read first; behind the end they are zero already.
+	end = min((end+pageBytes-1)&^(pageBytes-1), h.size)
+	mapped := min(end, int64(len(s.mem)))
+	for off := int64(0); off < mapped; off += step {
 		if err := guard(s.name, s.mem, func() error {
-			clear(s.mem[off:min(off+step, end)])
+			clear(s.mem[off:min(off+step, mapped)])
 			return nil
 		}); err != nil {
+			return err
+		}
+	}
+	for off := mapped; off < end; off += int64(len(zeroPage)) {
+		if _, err := s.f.WriteAt(zeroPage[:min(int64(len(zeroPage)), end-off)], off); err != nil {
 			return err
 		}
 	}

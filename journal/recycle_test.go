@@ -7,13 +7,14 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
 
 // recycler opens a journal that recycles, and appends until n rolls have happened.
-func recycler(t *testing.T, st storage, dir string) *Journal {
-	j, err := open(st, dir, Options{Durability: None(), SegmentBytes: MinSegmentBytes, RecycleSegments: 16}, systemRandomness())
+func recycler(t *testing.T, st storage, dir string, b Backend) *Journal {
+	j, err := open(st, dir, Options{Durability: None(), SegmentBytes: MinSegmentBytes, RecycleSegments: 16, Backend: b}, systemRandomness())
 	require.NoError(t, err)
 	return j
 }
@@ -36,9 +37,10 @@ func keepOne(t *testing.T, j *Journal) TrimReport {
 // Recycled segments hold what was written to them and nothing else, again and again, in a crash and
 // out of it.
 func TestRecycle_ReadsBack(t *testing.T) {
-	for _, kill := range []bool{false, true} {
+	for i, kill := range []bool{false, true, false, true} {
+		backend := []Backend{BackendMmap, BackendPwrite}[i/2]
 		st := newMemStorage()
-		j := recycler(t, st, memDir)
+		j := recycler(t, st, memDir, backend)
 		for round := range uint64(12) {
 			rollTo(t, j, 3*(round+1))
 			rep := keepOne(t, j)
@@ -59,7 +61,10 @@ func TestRecycle_ReadsBack(t *testing.T) {
 			require.NoError(t, err)
 		}
 		require.Greater(t, j.Stats().Recycled, uint64(10))
+		// What lies behind the last record is as in a fresh file.
 		last, dead := j.Written(), st.clone()
+		behind := dead.nodes[filepath.Join(memDir, j.w.seg.name)].bytes()[j.w.off:]
+		require.True(t, isZero(behind), "%v: not zero behind the last record", backend)
 		require.NoError(t, j.Close())
 		if kill {
 			st = dead
@@ -67,7 +72,7 @@ func TestRecycle_ReadsBack(t *testing.T) {
 		for name := range st.nodes {
 			require.True(t, kill || filepath.Ext(name) != spareSuffix, "%s is left", name)
 		}
-		j = recycler(t, st, memDir)
+		j = recycler(t, st, memDir, backend)
 		require.True(t, j.Recovery().Clean)
 		require.Equal(t, last, j.Written())
 		rep, err := verify(st, memDir, VerifyOptions{})
@@ -80,8 +85,14 @@ func TestRecycle_ReadsBack(t *testing.T) {
 // A segment that a reader is in, or that has another name, is removed and not recycled, and the
 // reader reads it to its end.
 func TestRecycle_NotUnderAReader(t *testing.T) {
+	for _, b := range []Backend{BackendMmap, BackendPwrite} {
+		t.Run(b.String(), func(t *testing.T) { recycleUnderReader(t, b) })
+	}
+}
+
+func recycleUnderReader(t *testing.T, b Backend) {
 	dir := t.TempDir()
-	j := recycler(t, osStorage{}, dir)
+	j := recycler(t, osStorage{}, dir, b)
 	defer j.Close()
 	rollTo(t, j, 1)
 	require.NoError(t, j.Sync())
@@ -111,7 +122,8 @@ func TestRecycle_NotUnderAReader(t *testing.T) {
 		require.NoError(t, r.Close())
 	}
 
-	// Another name for the oldest segment.
+	// Another name for the oldest segment, once nothing is stored in its control page any more.
+	require.NoError(t, j.Sync())
 	names, err := filepath.Glob(filepath.Join(dir, "*"+segmentSuffix))
 	require.NoError(t, err)
 	require.NoError(t, os.Link(names[0], filepath.Join(t.TempDir(), "backup")))
@@ -130,6 +142,21 @@ func TestRecycle_NotUnderAReader(t *testing.T) {
 	now, err := os.ReadFile(link)
 	require.NoError(t, err)
 	require.True(t, bytes.Equal(copied, now), "the other name's bytes changed")
+}
+
+// A writer with pwrite that syncs what it writes has fresh segments: a sync would write the zeros of a recycled one.
+func TestRecycle_PwriteOnlyWhereNothingSyncs(t *testing.T) {
+	for _, d := range []Durability{None(), Batch(), Group(time.Hour, 1<<30), Interval(time.Hour)} {
+		for _, b := range []Backend{BackendMmap, BackendPwrite} {
+			j, err := openMem(newMemStorage(), Options{Durability: d, Backend: b, RecycleSegments: 16})
+			require.NoError(t, err)
+			rollTo(t, j, 4)
+			keepOne(t, j)
+			rollTo(t, j, 12)
+			require.Equal(t, b == BackendMmap || d == None(), j.Stats().Recycled > 0, "%v, %v", d, b)
+			require.NoError(t, j.Close())
+		}
+	}
 }
 
 // Whoever opens a segment while it is recycled gets it whole or not at all.
@@ -166,7 +193,7 @@ func TestRecycle_PowerCut(t *testing.T) {
 	for seed := range uint64(60) {
 		st := newMemStorage()
 		st.crashy = true
-		j := recycler(t, st, memDir)
+		j := recycler(t, st, memDir, []Backend{BackendMmap, BackendPwrite}[seed%2])
 		for round := range seed%5 + 2 {
 			rollTo(t, j, 3*(round+1))
 			keepOne(t, j)

@@ -148,6 +148,18 @@ func (s *segment) mapFor(mapped bool) (err error) {
 	return err
 }
 
+// unmapRecords leaves of the mapping what a writer with pwrite needs: the kernel has to protect each page that is
+// mapped, and may have been stored to, before every writeback of it.
+func (s *segment) unmapRecords() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.f.munmap(s.mem); err != nil {
+		return err
+	}
+	s.mem = nil
+	return s.mapFor(false)
+}
+
 // touchTo makes pages up to offset end present and writable. It may run beside itself.
 func (s *segment) touchTo(end int64) error {
 	s.mu.Lock()

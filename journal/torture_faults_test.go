@@ -89,6 +89,7 @@ func faultScenarios(t *testing.T) []*faultScenario {
 		{name: "new, with a chain, batch", base: newMemStorage(), run: write(Options{Durability: Batch(), Chain: true})},
 		{name: "pwrite, group", base: newMemStorage(), run: write(Options{Durability: Group(time.Millisecond, 4096), Backend: BackendPwrite})},
 		{name: "recycling", base: killed, acked: killedLast, run: write(Options{Durability: None(), RecycleSegments: 8})},
+		{name: "recycling, pwrite", base: killed, acked: killedLast, run: write(Options{Durability: None(), RecycleSegments: 8, Backend: BackendPwrite})},
 		{name: "after a kill", base: killed, acked: killedLast, run: write(Options{Durability: None()})},
 		{name: "after a power cut", base: torn, acked: tornLast, run: write(Options{Durability: None(), VerifyAll: true})},
 		{name: "read, verify, backup", base: whole, acked: wholeLast, run: faultReader},

@@ -130,7 +130,7 @@ func (m *pageModel) live(st *memStorage, life uint32, durable, least, written in
 	})
 	o := Options{Durability: None(), SegmentBytes: MinSegmentBytes, TouchAheadBytes: 64 << 10, RecycleSegments: 8 * rnd.IntN(2)}
 	if rnd.IntN(2) == 0 {
-		o.Backend, o.RecycleSegments = BackendPwrite, 0
+		o.Backend = BackendPwrite
 	}
 	j2, err := open(st, memDir, o, systemRandomness())
 	m.check(err, "open, life %d, durable %d, written %d", life, durable, written)

@@ -52,7 +52,8 @@ func logScenarios() []Scenario {
 				{"headrace-fresh", sustained(openHeadrace)},
 				{"tidwall-wal", sustained(openTidwall)},
 				{"write", sustained(openFile)},
-				{"disk", eachDirect},
+				{"disk", eachDirect(false)},
+				{"disk-overwrite", eachDirect(true)},
 			},
 		},
 		{

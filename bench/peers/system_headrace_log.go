@@ -12,7 +12,10 @@ import (
 
 // headraceLog is a journal as a batchLog: a batch is staged and committed, and waited for if the log
 // syncs.
-type headraceLog struct{ j *journal.Journal }
+type headraceLog struct {
+	j    *journal.Journal
+	sync bool
+}
 
 func openHeadrace(dir string, sync bool) (batchLog, error) {
 	o := headraceOptions()
@@ -23,7 +26,7 @@ func openHeadrace(dir string, sync bool) (batchLog, error) {
 	if err != nil {
 		return nil, err
 	}
-	return headraceLog{j}, nil
+	return headraceLog{j, sync}, nil
 }
 
 func (l headraceLog) append(_ int, bodies [][]byte) error {
@@ -33,7 +36,7 @@ func (l headraceLog) append(_ int, bodies [][]byte) error {
 			return err
 		}
 	}
-	if err := l.j.Commit(); err != nil {
+	if err := l.j.Commit(); err != nil || !l.sync {
 		return err
 	}
 	return l.j.WaitDurable(context.Background(), l.j.Written())
@@ -112,9 +115,8 @@ func headraceRecycled(keep int64) func(Work) (Bench, error) {
 			return nil, err
 		}
 		b := &recycling{j: j, w: w, keep: keep}
-		// Until every segment has been written to twice; but not where a round is next to nothing, or where
-		// the journal found that pwrite to fresh ones is faster.
-		for w.Events >= 250_000 && j.Backend() == journal.BackendMmap && j.Stats().Recycled < uint64(o.RecycleSegments) {
+		// Until every segment has been written to twice; but not where a round is next to nothing.
+		for w.Events >= 250_000 && j.Stats().Recycled < uint64(o.RecycleSegments) {
 			if _, err := b.Round(); err != nil {
 				return nil, errors.Join(err, j.Close())
 			}
@@ -141,7 +143,7 @@ func (b *recycling) Round() (Result, error) {
 }
 
 func (b *recycling) trim(stop chan struct{}) error {
-	tick := time.NewTicker(5 * time.Millisecond)
+	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		if _, err := b.j.Trim(journal.Retention{MaxBytes: b.keep}); err != nil {

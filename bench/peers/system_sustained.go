@@ -74,32 +74,47 @@ func (l *fileLog) tail(w Work) (sum uint64, err error) {
 }
 
 // eachDirect writes as many bytes past the page cache, a mebibyte at a time, and syncs: the disk's own
-// bandwidth.
-func eachDirect(w Work) (Bench, error) {
-	const piece = 1 << 20
-	buf, err := unix.Mmap(-1, 0, piece, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
-	if err != nil {
-		return nil, err
-	}
-	for i := range buf {
-		buf[i] = byte(i) | 1
-	}
-	name := filepath.Join(w.Dir, "log")
-	return closeToo{roundFunc(func() (res Result, err error) {
-		f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|unix.O_DIRECT, 0o600)
+// bandwidth. It is that of a new file, or, where over is set, of a gibibyte that was written before, again and again.
+func eachDirect(over bool) func(Work) (Bench, error) {
+	const piece, room = 1 << 20, 1 << 30
+	return func(w Work) (Bench, error) {
+		buf, err := unix.Mmap(-1, 0, piece, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
 		if err != nil {
-			return res, fmt.Errorf("writing past the page cache: %w", err)
+			return nil, err
 		}
-		defer func() { err = errors.Join(err, f.Close(), os.Remove(name)) }()
-		start := time.Now()
-		for left := int64(w.Events) * int64(headerBytes+w.BodyBytes); left > 0; left -= piece {
-			if _, err := f.Write(buf); err != nil {
+		for i := range buf {
+			buf[i] = byte(i) | 1
+		}
+		write := func(f *os.File, bytes int64) error {
+			for at := int64(0); at < bytes; at += piece {
+				to := at
+				if over {
+					to %= room
+				}
+				if _, err := f.WriteAt(buf, to); err != nil {
+					return err
+				}
+			}
+			return f.Sync()
+		}
+		name := filepath.Join(w.Dir, "log")
+		return closeToo{roundFunc(func() (res Result, err error) {
+			f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|unix.O_DIRECT, 0o600)
+			if err != nil {
+				return res, fmt.Errorf("writing past the page cache: %w", err)
+			}
+			defer func() { err = errors.Join(err, f.Close(), os.Remove(name)) }()
+			bytes := int64(w.Events) * int64(headerBytes+w.BodyBytes)
+			if over {
+				if err := write(f, min(bytes, room)); err != nil {
+					return res, err
+				}
+			}
+			start := time.Now()
+			if err := write(f, bytes); err != nil {
 				return res, err
 			}
-		}
-		if err := f.Sync(); err != nil {
-			return res, err
-		}
-		return Result{Elapsed: time.Since(start), Sum: tailSum(w)}, nil
-	}), func() error { return unix.Munmap(buf) }}, nil
+			return Result{Elapsed: time.Since(start), Sum: tailSum(w)}, nil
+		}), func() error { return unix.Munmap(buf) }}, nil
+	}
 }
