@@ -2,12 +2,15 @@ package headrace_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -22,9 +25,14 @@ func killed(t testing.TB, child string, env []string, kill func(line string) boo
 	cmd.Env = append(os.Environ(), env...)
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
+	var stacks bytes.Buffer
+	cmd.Stderr = &stacks
 	require.NoError(t, cmd.Start())
-	defer context.AfterFunc(limit(t), func() { _ = cmd.Process.Kill() })()
-	dead := false
+	dead, hangs := false, atomic.Bool{}
+	defer context.AfterFunc(limit(t), func() {
+		hangs.Store(true)
+		_ = cmd.Process.Signal(syscall.SIGQUIT) // which has it say what its goroutines do
+	})()
 	var noise []string
 	for in := bufio.NewScanner(out); in.Scan(); {
 		line, ours := strings.CutPrefix(in.Text(), ": ")
@@ -39,7 +47,8 @@ func killed(t testing.TB, child string, env []string, kill func(line string) boo
 		}
 	}
 	_ = cmd.Wait()
-	require.True(t, dead, "the child ended by itself: %s", strings.Join(noise, "\n"))
+	require.False(t, hangs.Load() && !dead, "the child hangs after %d lines; its goroutines:\n%s", len(lines), &stacks)
+	require.True(t, dead, "the child ended by itself: %s\n%s", strings.Join(noise, "\n"), &stacks)
 	return lines
 }
 

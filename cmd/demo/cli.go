@@ -97,6 +97,8 @@ run
   --seed S             of the orders that are made up (default 1)
   --rate R             orders a second (default: as fast as it goes)
   --durability M       when the journal syncs: none, interval, group (default) or batch
+  --snapshots N        store the state each time N events came, and at the end: the next run goes on from there
+                       (default: it reads the whole log)
   --json               print the figures as one JSON object on the last line
   --shop               fulfil the orders: reserve goods, charge, ship and mail, and undo that where a
                        step fails; the payment gateway and the mail server are processes of their own

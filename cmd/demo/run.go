@@ -31,6 +31,7 @@ type runOptions struct {
 	seed          uint64
 	ratePerSecond float64 // 0 = as fast as it goes
 	durability    mode
+	snapshots     int64 // events between two; 0 = none are taken
 	json          bool
 
 	shop   bool // its orders are fulfilled
@@ -46,6 +47,7 @@ func parseRun(args []string) (runOptions, error) {
 	f.Uint64Var(&o.seed, "seed", defaultSeed, "")
 	f.Float64Var(&o.ratePerSecond, "rate", 0, "")
 	f.Var(&o.durability, "durability", "")
+	f.Int64Var(&o.snapshots, "snapshots", 0, "")
 	f.BoolVar(&o.json, "json", false, "")
 	f.BoolVar(&o.shop, "shop", false, "")
 	f.Var(&o.saga, "saga", "")
@@ -63,6 +65,8 @@ func parseRun(args []string) (runOptions, error) {
 		return o, wrong("--seed is for orders that are made up, and cannot go with --input")
 	case !o.shop && (f.set["saga"] || f.set["poison"]):
 		return o, wrong("--saga and --poison go with --shop")
+	case o.snapshots < 0 || f.set["snapshots"] && o.snapshots == 0:
+		return o, wrong("--snapshots %d: want a number of events, from 1", o.snapshots)
 	case o.poison > 1<<31:
 		return o, wrong("--poison %d: want at most %d", o.poison, int64(1)<<31)
 	}
@@ -100,7 +104,7 @@ func runCommand(ctx context.Context, args []string, s streams) error {
 		return err
 	}
 	a := newApp()
-	eng, err := headrace.Open(o.dir, a.topology, engineOptions(o.durability, runSegmentBytes))
+	eng, err := headrace.Open(o.dir, a.topology, o.engine())
 	if err != nil {
 		return err
 	}
@@ -125,6 +129,18 @@ func runCommand(ctx context.Context, args []string, s streams) error {
 		return m.WriteJSON(s.out)
 	}
 	return m.WriteTable(s.out)
+}
+
+// engine returns the options of run's engine.
+func (o runOptions) engine() headrace.Options {
+	e := engineOptions(o.durability, runSegmentBytes)
+	e.Snapshots = snapshotsEvery(o.snapshots)
+	return e
+}
+
+// snapshotsEvery has a snapshot taken each time so many events came, and at Close; 0 = never.
+func snapshotsEvery(events int64) headrace.SnapshotOptions {
+	return headrace.SnapshotOptions{EveryEvents: events, AtClose: events > 0}
 }
 
 func engineOptions(m mode, segmentBytes int64) headrace.Options {

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/headrace/headrace"
 	"github.com/headrace/headrace/cmd/demo/internal/fulfil"
 	"github.com/headrace/headrace/cmd/demo/internal/shop"
 )
@@ -54,6 +56,56 @@ func TestShop_ChoreographyAndOrchestration_SameState(t *testing.T) {
 		require.Contains(t, bad(t, exitFailed, "run", "--shop", "--saga", string(m), "--seed", "7", "--dir", dir), "seed 1")
 	}
 	require.Equal(t, hashes[0], hashes[1])
+}
+
+// A run that takes snapshots leaves some, of which the newest serves: what begins with it comes to what the whole log does,
+// and so does the next run.
+func TestRun_Snapshots_TheNextOpenBeginsWithOne(t *testing.T) {
+	for name, fulfils := range map[string][]string{"shop": {"--shop"}, "orders": nil} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "d")
+			run := func(orders string, more ...string) shopObject {
+				return parseShop(t, good(t, slices.Concat([]string{"run", "--dir", dir, "--orders", orders, "--durability", "none", "--json"}, fulfils, more)...))
+			}
+			first := run("60", "--snapshots", "70")
+			all, damaged, err := headrace.Snapshots(dir)
+			require.NoError(t, err)
+			require.Empty(t, damaged)
+			require.NotEmpty(t, all)
+			require.LessOrEqual(t, all[0].Sequence, first.LastSequence)
+
+			a, err := openShop(dir)
+			require.NoError(t, err)
+			r, err := headrace.Replay(dir, a.topology, headrace.ReplayOptions{})
+			require.NoError(t, err)
+			require.Equal(t, all[0].Sequence, r.Snapshot)
+			require.Empty(t, r.PassedOver)
+			require.Equal(t, first.StateHash, a.summary(shop.Log{}).StateHash)
+			if fulfils != nil {
+				require.Equal(t, first.Shop.StateHash, a.shop.figures().StateHash)
+			}
+
+			a, err = openShop(dir)
+			require.NoError(t, err)
+			eng, err := headrace.Open(dir, a.topology, engineOptions(modeNone, runSegmentBytes))
+			require.NoError(t, err)
+			opened := eng.Stats().Snapshots
+			require.NoError(t, eng.Close(t.Context()))
+			require.Equal(t, all[0].Sequence, opened.OpenedAt, "Open began with it")
+
+			end := run("120", "--snapshots", "70")
+			fresh := filepath.Join(t.TempDir(), "d")
+			whole := parseShop(t, good(t, slices.Concat([]string{"run", "--dir", fresh, "--orders", "120", "--durability", "none", "--json"}, fulfils)...))
+			require.Equal(t, whole.StateHash, end.StateHash)
+			require.Equal(t, whole.Shop.StateHash, end.Shop.StateHash)
+			none, _, err := headrace.Snapshots(fresh)
+			require.NoError(t, err)
+			require.Empty(t, none)
+			good(t, "verify", "--dir", dir)
+		})
+	}
+	require.Contains(t, bad(t, exitUsage, "run", "--dir", t.TempDir(), "--snapshots", "0"), "--snapshots 0")
+	require.Contains(t, bad(t, exitUsage, "run", "--dir", t.TempDir(), "--snapshots", "-1"), "--snapshots -1")
 }
 
 // A bug holds up some orders, and no others; fixed, they go on.

@@ -87,7 +87,7 @@ func shopChildCommand(ctx context.Context, args []string, s streams) error {
 		seen = append(seen, late)
 	}
 	options := engineOptions(o.durability, o.segmentBytes)
-	options.Snapshots = headrace.SnapshotOptions{EveryEvents: o.snapshots, AtClose: o.snapshots > 0}
+	options.Snapshots = snapshotsEvery(o.snapshots)
 	eng, err := headrace.Open(o.dir, a.topology, options)
 	if err != nil {
 		return err

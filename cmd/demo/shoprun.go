@@ -94,7 +94,7 @@ func runShop(ctx context.Context, o runOptions, source shop.Source, s streams) (
 	}
 	defer func() { err = errors.Join(err, parties.stop()) }()
 	a := newShop(shopOptions{saga: o.saga, gateway: parties.gateway, mail: parties.mail, poison: uint32(o.poison)})
-	eng, err := headrace.Open(o.dir, a.topology, engineOptions(o.durability, runSegmentBytes))
+	eng, err := headrace.Open(o.dir, a.topology, o.engine())
 	if err != nil {
 		return err
 	}
