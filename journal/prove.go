@@ -92,6 +92,9 @@ func linksFrom(all []Link, seq int64, anchor Hash) (links []Link, err error) {
 		}
 	}
 	if len(links) == 0 {
+		if len(all) == 0 {
+			return nil, fmt.Errorf("%w: sequence %d: the journal has no chain yet, or keeps none (Options.Chain)", ErrNotChained, seq)
+		}
 		return nil, fmt.Errorf("%w: sequence %d under root %v", ErrNotChained, seq, anchor)
 	}
 	return links, nil

@@ -23,6 +23,9 @@ func archiveCommand(in *invocation) func() error {
 		if o.Access, err = keys(); err != nil {
 			return err
 		}
+		if o.KeyID > 0 && o.Access.Key == nil {
+			return fmt.Errorf("%w: --encrypt %d needs --keys, the file with the key of that id", errUsage, o.KeyID)
+		}
 		p := in.progress("archive")
 		o.Progress = func(done, total int) { p.at(int64(done), int64(total)) }
 		rep, err := journal.Archive(in.ctx, in.args[0], o)

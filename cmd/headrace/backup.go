@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 
 	engine "github.com/headrace/headrace"
 	"github.com/headrace/headrace/journal"
@@ -15,6 +16,11 @@ func backupCommand(in *invocation) func() error {
 		access, err := keys()
 		if err != nil {
 			return err
+		}
+		if from, err := os.Stat(in.args[0]); err == nil {
+			if to, err := os.Stat(in.args[1]); err == nil && os.SameFile(from, to) {
+				return fmt.Errorf("%w: %s cannot be its own copy", errUsage, in.args[0])
+			}
 		}
 		return in.backUp(in.args[0], in.args[1], journal.VerifyOptions{Archives: access}, !*trust)
 	}

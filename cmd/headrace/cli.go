@@ -143,8 +143,8 @@ func (c command) do(in *invocation, args []string) error {
 		return errUsage
 	}
 	in.args = in.flags.Args()
-	if len(in.args) != len(strings.Fields(c.args)) {
-		fmt.Fprintf(in.s.err, "headrace: %s wants %d arguments behind the flags and got %d\n", c.name, len(strings.Fields(c.args)), len(in.args))
+	if want := strings.Fields(c.args); len(in.args) != len(want) {
+		fmt.Fprintf(in.s.err, "headrace: %s wants %s behind the flags and got %d arguments\n", c.name, strings.Join(want, " and "), len(in.args))
 		in.flags.Usage()
 		return errUsage
 	}

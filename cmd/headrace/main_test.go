@@ -426,6 +426,9 @@ func TestCommandLine_Faults(t *testing.T) {
 		{[]string{"export", "--check", "f", empty}, exitUsage},
 		{[]string{"export", "--anchor", strings.Repeat("00", 32), empty}, exitUsage},
 		{[]string{"backup", empty, filepath.Join(empty, "c")}, exitNotFound},
+		{[]string{"backup", empty, empty}, exitUsage},
+		{[]string{"tail", "-n", "-1", empty}, exitUsage},
+		{[]string{"archive", "--encrypt", "7", empty}, exitUsage},
 		{[]string{"restore", empty, filepath.Join(empty, "c")}, exitNotFound},
 	} {
 		code, out, errs := headrace(c.args...)
@@ -438,4 +441,43 @@ func TestCommandLine_Faults(t *testing.T) {
 		code, _, _ := headrace(append(append([]string{"dump"}, strings.Fields(args)...), dir)...)
 		require.Equal(t, exitUsage, code, args)
 	}
+}
+
+// What is before the damage is shown, by name, and verify reports it too.
+func TestDamaged_ShowsWhatIsBefore(t *testing.T) {
+	dir, _ := sample(t)
+	names, err := filepath.Glob(filepath.Join(dir, "*.seg"))
+	require.NoError(t, err)
+	all := lines(t, ok(t, "dump", "--json", dir))
+	last := all[len(all)-1]
+	newest := names[len(names)-1]
+	b, err := os.ReadFile(newest)
+	require.NoError(t, err)
+	b[int64(last["offset"].(float64))+40] ^= 1
+	require.NoError(t, os.WriteFile(newest, b, 0o600))
+
+	code, out, errs := headrace("dump", "--json", dir)
+	require.Equal(t, exitDamaged, code)
+	require.Contains(t, errs, "checksum mismatch")
+	before := lines(t, out)
+	require.Equal(t, all[:len(all)-1], before)
+
+	code, out, _ = headrace("verify", "--json", dir)
+	require.Equal(t, exitDamaged, code)
+	require.EqualValues(t, last["sequence"].(float64)-1, lines(t, out)[0]["last_sequence"])
+	code, out, _ = headrace("verify", dir)
+	require.Equal(t, exitDamaged, code)
+	require.NotContains(t, out, "verified")
+}
+
+func TestProve_WithoutChain(t *testing.T) {
+	dir := t.TempDir()
+	j, err := journal.Open(dir, journal.Options{})
+	require.NoError(t, err)
+	_, err = j.Append(journal.Entry{Type: 16})
+	require.NoError(t, err)
+	require.NoError(t, j.Close())
+	code, _, errs := headrace("prove", "1", dir)
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, errs, "no chain")
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -21,7 +22,8 @@ type shower struct {
 	buf   []byte
 }
 
-// newShower learns the names that were bound before sequence to, 0 for the whole journal.
+// newShower learns the names that were bound before sequence to, 0 for the whole journal, and before any damage:
+// whoever reads up to that is told of it then.
 func newShower(dir string, to int64, access journal.ArchiveAccess) (*shower, error) {
 	s := &shower{names: map[uint16]string{}}
 	r, err := journal.OpenReader(dir, 0, journal.ReaderOptions{Types: []uint16{typeAssigned}, Until: to, Archives: access})
@@ -30,6 +32,9 @@ func newShower(dir string, to int64, access journal.ArchiveAccess) (*shower, err
 	}
 	defer r.Close()
 	_, err = r.Read(func(rec journal.Record) error { s.learn(rec); return nil })
+	if damaged := (*journal.CorruptionError)(nil); errors.As(err, &damaged) {
+		err = nil
+	}
 	return s, err
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/headrace/headrace/journal"
 )
@@ -14,6 +15,9 @@ func tailCommand(in *invocation) func() error {
 	n := in.flags.Int64("n", 10, "how many `sequences` from the end")
 	follow := in.flags.Bool("f", false, "go on with what comes")
 	return func() error {
+		if *n < 0 {
+			return fmt.Errorf("%w: -n %d: want at least 0", errUsage, *n)
+		}
 		r, names, err := s.open(in.args[0])
 		if err != nil {
 			return err

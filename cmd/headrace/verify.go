@@ -24,10 +24,13 @@ func verifyCommand(in *invocation) func() error {
 		}
 		o.BytesPerSecond = *rate
 		rep, err := in.verify(in.args[0], o)
-		if err != nil {
+		if err != nil && len(rep.Segments) == 0 {
 			return err
 		}
-		if err := in.showReport(rep); err != nil {
+		if e := in.showReport(rep); e != nil { // what verifies, up to the damage
+			return e
+		}
+		if err != nil {
 			return err
 		}
 		if rep.DurableLost > 0 {
