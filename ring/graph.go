@@ -215,7 +215,7 @@ func (r *Ring[T]) newLoop(c *Consumer, h Handler[T], o ConsumerOptions) *loop[T]
 		l.maxBatch = max(1, r.seq.slots/8)
 	}
 	c.parked = l.parking
-	l.reader = disruptor.NewReader(plainCursor(&c.cursor), plainCursor(&c.cursor), upstream{c}, l, l)
+	l.reader = disruptor.NewReader(plainCursor(&c.cursor), plainCursor(&c.cursor), l, l, l)
 	return l
 }
 

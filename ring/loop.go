@@ -108,6 +108,19 @@ func (l *loop[T]) guarded(seq int64, hook func() error) {
 	}
 }
 
+// Load is the barrier for Reader.
+func (l *loop[T]) Load() int64 {
+	up := upstream{l.Consumer}
+	hi := up.Load()
+	if l.chase.pauses > 0 {
+		if cursor := l.cursor.Load(); l.chase.few(hi - cursor) {
+			l.chase.rest(cursor)
+			return up.Load()
+		}
+	}
+	return hi
+}
+
 // Consume hands [lo, hi] to the handler in spans. Of the last span the cursor is left to Reader.
 func (l *loop[T]) Consume(lo, hi int64) {
 	l.gate.notify(lo - 1)

@@ -32,6 +32,7 @@ func (p *place) await(next int64, done <-chan struct{}) outcome {
 	if up.Load() >= next {
 		return readable
 	}
+	p.chase.waited = true
 	w := p.wait.begin()
 	defer w.end()
 	defer p.counts.unblock()

@@ -128,14 +128,15 @@ func noteProcessors() {
 // Two goroutines that work next to each other in the ring take each other's cache lines away at
 // every event. That is several times slower than one that publishes undisturbed and one that then
 // reads what amounts to some thousand events, and which of the two happens is chance. So after a
-// short batch the consumer rests before it looks again, longer each time, up to restMax, but only
-// while at least one event in slowEvent keeps coming: of a slower stream, or in a round trip,
-// nobody is disturbed and nothing is delayed. And a batch is long enough at an eighth of the
-// ring, or the producer would find it full.
+// short batch the consumer rests before it looks again, and before a short one that follows too,
+// longer each time, up to restMax, but only while at least one event in slowEvent keeps coming: of a
+// slower stream, or in a round trip, nobody is disturbed and nothing is delayed; nor is the first event
+// after a break. And a batch is long enough at an eighth of the ring, or the producer would find it full.
 type chase struct {
 	from   int64 // cursor at the last rest
 	enough int64 // events in a batch that is long enough
 	pauses int64
+	waited bool // nothing came during the last rest, and the consumer waits or has waited
 }
 
 const (
@@ -153,7 +154,19 @@ func newChase(first, slots int64) chase {
 	return chase{from: first - 1, enough: min(batchEnough, slots/8)}
 }
 
-// rest is called when nothing is readable after cursor.
+// few tells whether n events are so few that the consumer should rest before it reads them. One that
+// reads faster than the producer writes would else come ever nearer, in batches that are each a part of the
+// last, and in the end read what is just being written. Who has waited for them reads them at once.
+func (c *chase) few(n int64) bool {
+	if n <= 0 || c.pauses == 0 {
+		return false
+	}
+	waited := c.waited
+	c.waited = false
+	return n < c.enough && !waited
+}
+
+// rest is called when nothing is readable after cursor, or few.
 func (c *chase) rest(cursor int64) {
 	got := cursor - c.from
 	c.from = cursor

@@ -39,6 +39,41 @@ func TestChase_RestsOnlyBehindABusyProducer(t *testing.T) {
 	require.Zero(t, small.pauses, "a ring of 8 slots is full before a rest is over")
 }
 
+// A consumer that comes near the producer rests before a short batch, but the first event after a
+// break is not kept waiting.
+func TestChase_RestsBeforeAShortBatch_NotAfterABreak(t *testing.T) {
+	r, err := New[int64](Options{Slots: 1 << 16, Producers: SingleProducer})
+	require.NoError(t, err)
+	mustConsume(t, r, "c", func(int64, []int64) error { return nil }, ConsumerOptions{})
+	l := r.loops[0]
+	publish := func(n int) {
+		hi, err := r.Claim(n)
+		require.NoError(t, err)
+		r.Publish(hi-int64(n)+1, hi)
+	}
+	over := make(chan struct{})
+	close(over)
+	rests := func() bool { // Load has called rest, for which a single event is no stream
+		l.chase.pauses, l.chase.from = 1, l.ring.Cursor()-1
+		l.Load()
+		return l.chase.pauses == 0
+	}
+
+	l.chase.pauses = 1
+	require.Equal(t, given, l.await(1, over), "a break")
+	publish(1)
+	require.False(t, rests(), "the first event after a break")
+	require.False(t, l.chase.waited)
+	publish(1)
+	l.cursor.Store(1)
+	require.True(t, rests(), "a short batch")
+	publish(batchEnough)
+	require.False(t, rests(), "long enough")
+	l.cursor.Store(2 + batchEnough)
+	require.False(t, rests(), "nothing is readable: Idle rests")
+	require.EqualValues(t, 2+batchEnough, l.Load())
+}
+
 func TestWaitAdaptive_OneProcessorNeverSpins(t *testing.T) {
 	defer noteProcessors()
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
