@@ -28,15 +28,16 @@ type shopSetup struct {
 
 // loadSetup returns the setup of the shop in dir, and false if there is none: its orders are not fulfilled.
 func loadSetup(dir string) (s shopSetup, has bool, err error) {
-	data, err := os.ReadFile(filepath.Join(dir, shopFile))
+	path := filepath.Join(dir, shopFile)
+	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, false, nil
 	}
-	if err == nil {
-		err = json.Unmarshal(data, &s)
-	}
 	if err != nil {
-		return s, false, fmt.Errorf("%s: %w", shopFile, err)
+		return s, false, err // which names the file
+	}
+	if err := json.Unmarshal(data, &s); err != nil {
+		return s, false, fmt.Errorf("%s: %w; it says who directs the orders there, and of what seed the parties outside are", path, err)
 	}
 	return s, true, nil
 }
