@@ -32,6 +32,7 @@ func lifeOptions(life int64, rng *rand.Rand) (headrace.Options, func(*headrace.E
 // failing ends a child in which something fails that must not; it is not on the test's goroutine's stack alone.
 type failing struct{ testing.TB }
 
+func (failing) Name() string                      { return "child" }
 func (failing) Helper()                           {}
 func (failing) Cleanup(func())                    {}
 func (failing) Errorf(format string, args ...any) { new(speaker).say("failed "+format, args...) }
