@@ -68,19 +68,24 @@ func (f *fuller) mounted(options string, run func(dir string)) {
 			_ = unix.Unmount(dir, unix.MNT_DETACH)
 			return
 		}
-		// A child of another test has our descriptors until its exec: wait for that. The kernel may let
-		// go of a file, or a page of it, a moment after its last descriptor is closed; what we left open
-		// stays open.
-		err := error(unix.EBUSY)
-		for pause := newPoll(); err == unix.EBUSY && pause.d < pollMax; _ = pause.wait(f.t.Context()) {
-			syscall.ForkLock.Lock()
-			err = unix.Unmount(dir, 0)
-			syscall.ForkLock.Unlock()
-		}
+		err := f.released(func() error { return unix.Unmount(dir, 0) })
 		f.check(err, "unmount: a file or a mapping was left open")
 		f.check(os.Remove(dir), "remove")
 	}()
 	run(dir)
+}
+
+// released runs do, which the kernel refuses while a file is open. A child of another test has our descriptors until its exec: wait
+// for that. The kernel may let go of a file, or a page of it, a moment after its last descriptor is closed; what we
+// left open stays open.
+func (f *fuller) released(do func() error) error {
+	err := error(unix.EBUSY)
+	for pause := newPoll(); err == unix.EBUSY && pause.d < pollMax; _ = pause.wait(f.t.Context()) {
+		syscall.ForkLock.Lock()
+		err = do()
+		syscall.ForkLock.Unlock()
+	}
+	return err
 }
 
 func (f *fuller) options() Options {
@@ -347,7 +352,8 @@ func (f *fuller) readOnly() {
 		} else {
 			abandon(j)
 		}
-		f.check(unix.Mount("", mnt, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""), "remount")
+		readOnly := func() error { return unix.Mount("", mnt, "", unix.MS_REMOUNT|unix.MS_RDONLY, "") }
+		f.check(f.released(readOnly), "remount: a file was left open to be written")
 		if _, err := Open(dir, Options{}); !errors.Is(err, unix.EROFS) {
 			f.fail("open on a read-only mount: %v", err)
 		}
