@@ -92,8 +92,10 @@ func (n *memNode) copied() *memNode {
 }
 
 // powerCut is the files after a loss of power: of every sector that was changed since its file
-// was synced either the old or the new content, and of every name likewise.
+// was synced either the old or the new content, and of every name likewise. Goroutines may still be at work.
 func (s *memStorage) powerCut(rnd *rand.Rand) *memStorage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	c := newMemStorage()
 	c.id = identity{boot: [16]byte{2}, mount: 2}
 	for d := range s.dirs {
@@ -111,13 +113,15 @@ func (s *memStorage) powerCut(rnd *rand.Rand) *memStorage {
 	}
 	mode := rnd.IntN(3)
 	for name, n := range kept {
-		m := newMemNode(n.size)
+		n.mu.RLock()
+		now, m := n.copied().bytes(), newMemNode(n.size)
 		b := m.bytes()
 		copy(b, n.image)
+		n.mu.RUnlock()
 		for off := 0; off < len(b); off += 512 {
 			end := min(off+512, len(b))
 			if mode == 0 || mode == 1 && rnd.IntN(2) == 0 {
-				copy(b[off:end], n.bytes()[off:end])
+				copy(b[off:end], now[off:end])
 			}
 		}
 		c.nodes[name] = m
