@@ -83,6 +83,9 @@ func (s *selection) typeIDs(names *shower) (ids []uint16, err error) {
 				ids, found = append(ids, id), true
 			}
 		}
+		if !found && names.damaged != nil { // it may be behind that
+			return nil, names.damaged
+		}
 		if !found {
 			return nil, fmt.Errorf("%w: the journal has no type %q", errUsage, word)
 		}
@@ -112,7 +115,7 @@ func dumpCommand(in *invocation) func() error {
 		}
 		if !*backwards {
 			_, err = r.Read(out)
-			return err
+			return names.told(err)
 		}
 		if s.since == "" {
 			if err := r.SeekTail(0); err != nil {
@@ -122,6 +125,6 @@ func dumpCommand(in *invocation) func() error {
 			return err // to the end; the moment holds backwards too
 		}
 		_, err = r.ReadBackward(out)
-		return err
+		return names.told(err)
 	}
 }

@@ -56,9 +56,9 @@ func grepCommand(in *invocation) func() error {
 			}
 		}
 		if err == nil && hits == 0 {
-			return errNoMatch
+			err = errNoMatch
 		}
-		return err
+		return names.told(err)
 	}
 }
 

@@ -462,6 +462,12 @@ func TestDamaged_ShowsWhatIsBefore(t *testing.T) {
 	before := lines(t, out)
 	require.Equal(t, all[:len(all)-1], before)
 
+	// What lies behind the damage, or needs a name that may, is not passed off as all.
+	code, _, errs = headrace("dump", "--types", "no.such", dir)
+	require.Equal(t, exitDamaged, code, errs)
+	code, _, errs = headrace("grep", "--from", fmt.Sprint(last["sequence"].(float64)-1), "nowhere to be found", dir)
+	require.Equal(t, exitDamaged, code, errs)
+
 	code, out, _ = headrace("verify", "--json", dir)
 	require.Equal(t, exitDamaged, code)
 	require.EqualValues(t, last["sequence"].(float64)-1, lines(t, out)[0]["last_sequence"])

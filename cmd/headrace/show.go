@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -18,12 +19,12 @@ const typeAssigned = 1
 
 // shower turns records into text. It learns the names of types from the records that it sees.
 type shower struct {
-	names map[uint16]string
-	buf   []byte
+	names   map[uint16]string
+	damaged error // where the names end, if the journal is damaged
+	buf     []byte
 }
 
-// newShower learns the names that were bound before sequence to, 0 for the whole journal, and before any damage:
-// whoever reads up to that is told of it then.
+// newShower learns the names that were bound before sequence to, 0 for the whole journal, and before any damage: see told.
 func newShower(dir string, to int64, access journal.ArchiveAccess) (*shower, error) {
 	s := &shower{names: map[uint16]string{}}
 	r, err := journal.OpenReader(dir, 0, journal.ReaderOptions{Types: []uint16{typeAssigned}, Until: to, Archives: access})
@@ -33,9 +34,18 @@ func newShower(dir string, to int64, access journal.ArchiveAccess) (*shower, err
 	defer r.Close()
 	_, err = r.Read(func(rec journal.Record) error { s.learn(rec); return nil })
 	if damaged := (*journal.CorruptionError)(nil); errors.As(err, &damaged) {
-		err = nil
+		s.damaged, err = err, nil
 	}
 	return s, err
+}
+
+// told returns how a command ends that ended with err: where it met no damage, but the names did, with that. So it is
+// told of even if what was to be shown lies behind it.
+func (s *shower) told(err error) error {
+	if err == nil || errors.Is(err, errNoMatch) {
+		return cmp.Or(s.damaged, err)
+	}
+	return err
 }
 
 // learn remembers a binding, if the record is one.

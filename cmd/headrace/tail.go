@@ -31,11 +31,11 @@ func tailCommand(in *invocation) func() error {
 		out := func(rec journal.Record) error { return in.print(names, rec) }
 		if !*follow {
 			_, err = r.Read(out)
-			return err
+			return names.told(err)
 		}
 		if err = r.Follow(in.ctx, out); errors.Is(err, context.Canceled) {
 			err = nil // that is how one ends it
 		}
-		return err
+		return names.told(err)
 	}
 }
