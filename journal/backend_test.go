@@ -273,6 +273,9 @@ func TestBackendAuto_SlowPages(t *testing.T) {
 		j, err := openMem(st, o)
 		require.NoError(t, err)
 		require.Equal(t, want, j.Backend())
+		if want == BackendPwrite {
+			require.Len(t, j.w.seg.mem, recordsOffset, "no more is mapped than a writer with pwrite needs")
+		}
 		for j.Stats().Rolls < 3 {
 			appendTo(t, j, j.Written()+1)
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"runtime/debug"
 	"sync/atomic"
 	"unsafe"
@@ -94,6 +95,16 @@ func touchPages(m []byte) error {
 }
 
 var zeroPage [64 << 10]byte
+
+// writeZeros writes zeros to [from, to) of f.
+func writeZeros(f io.WriterAt, from, to int64) error {
+	for off := from; off < to; off += int64(len(zeroPage)) {
+		if _, err := f.WriteAt(zeroPage[:min(int64(len(zeroPage)), to-off)], off); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // isZero tells whether b holds zeros only.
 func isZero(b []byte) bool {

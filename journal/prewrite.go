@@ -19,14 +19,13 @@ func (j *Journal) prewrites() bool {
 func (s *segment) prewrite(n int64, enough func() bool) error {
 	for at := int64(0); at < n && !enough(); {
 		stop := min(at+prewriteStep, n)
-		for ; at < stop; at += int64(len(zeroPage)) {
-			if _, err := s.f.WriteAt(zeroPage[:min(int64(len(zeroPage)), stop-at)], at); err != nil {
-				return err
-			}
+		if err := writeZeros(s.f, at, stop); err != nil {
+			return err
 		}
 		if err := s.f.syncData(); err != nil {
 			return err
 		}
+		at = stop
 	}
 	return nil
 }

@@ -317,16 +317,7 @@ func (s *survey) zeroTail(seg *found) error {
 	if err != nil || end == seg.end {
 		return err
 	}
-	return s.change(seg, func(f file) error {
-		for off := seg.end; off < end; {
-			n := min(int64(len(zeroPage)), end-off)
-			if _, err := f.WriteAt(zeroPage[:n], off); err != nil {
-				return err
-			}
-			off += n
-		}
-		return nil
-	})
+	return s.change(seg, func(f file) error { return writeZeros(f, seg.end, end) })
 }
 
 // sealAt writes index and seal at the segment's good end, in one piece: readers do not look there

@@ -35,7 +35,7 @@ func (j *Journal) recycles() bool {
 	return j.o.RecycleSegments > 0 && (!j.w.buffered || j.o.Durability.mode == modeNone)
 }
 
-// retire keeps a segment, sealed and synced, mapped for recycling; false if it may be released.
+// retire keeps a segment, sealed and synced, open and mapped as it is, for recycling; false if it may be released.
 func (j *Journal) retire(s *segment) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -93,6 +93,9 @@ type spent struct {
 // name.
 func (s *segment) renew(end int64, id uint64) error {
 	h := header{id: id, size: s.hdr.size}
+	if n, err := s.f.size(); err != nil || n != h.size { // pwrite would make it longer again, without blocks
+		return fmt.Errorf("journal: recycle %s: %s bytes, not %s: %w", s.name, thousands(n), thousands(h.size), errors.Join(ErrFault, err))
+	}
 	const step = 256 << 10
 	// Whole pages, so that none has to be read first; behind the end they are zero already.
 	end = min((end+pageBytes-1)&^(pageBytes-1), h.size)
@@ -105,10 +108,8 @@ func (s *segment) renew(end int64, id uint64) error {
 			return err
 		}
 	}
-	for off := mapped; off < end; off += int64(len(zeroPage)) {
-		if _, err := s.f.WriteAt(zeroPage[:min(int64(len(zeroPage)), end-off)], off); err != nil {
-			return err
-		}
+	if err := writeZeros(s.f, mapped, end); err != nil {
+		return err
 	}
 	s.hdr = h
 	s.settled, s.generation, s.durable, s.pairDue = false, 0, pair{}, false

@@ -159,6 +159,23 @@ func TestRecycle_PwriteOnlyWhereNothingSyncs(t *testing.T) {
 	}
 }
 
+// A file that somebody has cut since Trim looked at it is no segment to write to again: pwrite would make it longer
+// without a word, and without blocks.
+func TestRecycle_CutFile(t *testing.T) {
+	for _, mapped := range []bool{true, false} {
+		dir := t.TempDir()
+		s, err := makeSpare(osStorage{}, dir, MinSegmentBytes, 7, 0, mapped)
+		require.NoError(t, err)
+		require.NoError(t, s.renew(MinSegmentBytes, 8))
+		require.NoError(t, os.Truncate(filepath.Join(dir, s.name), MinSegmentBytes-pageBytes))
+		require.ErrorIs(t, s.renew(recordsOffset, 9), ErrFault)
+		info, err := os.Stat(filepath.Join(dir, s.name))
+		require.NoError(t, err)
+		require.EqualValues(t, MinSegmentBytes-pageBytes, info.Size())
+		require.NoError(t, s.release())
+	}
+}
+
 // Whoever opens a segment while it is recycled gets it whole or not at all.
 func TestRecycle_OpenAfterRename(t *testing.T) {
 	dir := t.TempDir()
