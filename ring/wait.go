@@ -154,11 +154,11 @@ func newChase(first, slots int64) chase {
 	return chase{from: first - 1, enough: min(batchEnough, slots/8)}
 }
 
-// few tells whether n events are so few that the consumer should rest before it reads them. One that
+// few tells, while the stream is busy, whether n events are so few that the consumer should rest before it reads them. One that
 // reads faster than the producer writes would else come ever nearer, in batches that are each a part of the
 // last, and in the end read what is just being written. Who has waited for them reads them at once.
 func (c *chase) few(n int64) bool {
-	if n <= 0 || c.pauses == 0 {
+	if n <= 0 {
 		return false
 	}
 	waited := c.waited
