@@ -58,9 +58,10 @@ func Fold[T any](l *Lane, fn func(*Context, T) error) { registerPlain(l, roleFol
 // emits is all that it leaves behind; state changes when that is folded.
 //
 // So it runs once for each event, not at replay: whatever its code computes today, the log's answer
-// stands; and what nothing but Decide handlers of a lane wants is then not even decoded. And one that fails leaves nothing to undo. After a crash it runs for the events to
-// which the log has no answer of it, when the lane has folded all of the log: it sees more
-// then than it would have seen live, but never less, and all of what was decided before.
+// stands, and an event that only Decide handlers of the lane want is not even decoded. And one that
+// fails leaves nothing to undo. After a crash it runs for the events to which the log has no answer
+// of it, when the lane has folded all of the log: it sees more then than it would have seen live, but
+// never less, and all of what was decided before.
 //
 // For one event, Decide handlers run after the lane's other handlers, in the order of registration.
 func Decide[T any](l *Lane, id string, fn func(*Context, T) error) {
