@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -32,6 +33,7 @@ func killed(t testing.TB, child string, env []string, kill func(line string) boo
 	defer context.AfterFunc(limit(t), func() {
 		hangs.Store(true)
 		_ = cmd.Process.Signal(syscall.SIGQUIT) // which has it say what its goroutines do
+		time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
 	})()
 	var noise []string
 	for in := bufio.NewScanner(out); in.Scan(); {
