@@ -1,17 +1,15 @@
 package saga
 
 import (
-	"errors"
 	"fmt"
-	"maps"
-	"slices"
 
-	"github.com/headrace/headrace/event/pack"
 	"github.com/headrace/headrace/handlers"
+	"github.com/headrace/headrace/internal/keyed"
 )
 
-// errSnapshot reports bytes that no table has written.
-var errSnapshot = errors.New("saga: not a table of instances")
+func (i *Instance[D]) row() keyed.Row[Moved[D]] {
+	return keyed.Row[Moved[D]]{Version: &i.Version, Sequence: &i.Sequence, Value: &i.Moved}
+}
 
 // AppendSnapshot implements handlers.StateCodec: key, version, sequence and last change of every instance, by key.
 func (t *Table[D]) AppendSnapshot(dst []byte) ([]byte, error) {
@@ -19,17 +17,8 @@ func (t *Table[D]) AppendSnapshot(dst []byte) ([]byte, error) {
 	if err != nil {
 		return dst, err
 	}
-	dst = pack.AppendArrayHeader(dst, len(t.instances))
-	var moved []byte
-	for _, key := range slices.Sorted(maps.Keys(t.instances)) {
-		i := t.instances[key]
-		if moved, err = coder.Append(moved[:0], &i.Moved); err != nil {
-			return dst, fmt.Errorf("saga: instance %q: %w", key, err)
-		}
-		dst = pack.AppendArrayHeader(dst, 4)
-		dst = pack.AppendString(dst, key)
-		dst = pack.AppendInt(pack.AppendInt(dst, i.Version), i.Sequence)
-		dst = pack.AppendBytes(dst, moved)
+	if dst, err = keyed.Append(dst, t.instances, (*Instance[D]).row, coder); err != nil {
+		return dst, fmt.Errorf("saga: instance %w", err)
 	}
 	return dst, nil
 }
@@ -40,26 +29,11 @@ func (t *Table[D]) DecodeSnapshot(data []byte) error {
 	if err != nil {
 		return err
 	}
-	t.instances = map[string]*Instance[D]{}
-	r := pack.NewReader(data)
-	for n := r.ArrayHeader(); n > 0 && r.Err() == nil; n-- {
-		r.Tuple(4)
-		key, i := r.Str(), &Instance[D]{Version: r.Int64(), Sequence: r.Int64()}
-		moved := r.View()
-		if r.Err() != nil {
-			break
-		}
-		if t.instances[key] != nil {
-			return fmt.Errorf("%w: %q is there twice", errSnapshot, key)
-		}
-		if err := coder.Decode(moved, &i.Moved); err != nil {
-			return fmt.Errorf("saga: instance %q: %w", key, err)
-		}
-		t.instances[key] = i
+	instances, err := keyed.Decode(data, (*Instance[D]).row, coder)
+	if err != nil {
+		return fmt.Errorf("saga: instances: %w", err)
 	}
-	if err := r.Close(); err != nil {
-		return fmt.Errorf("%w: %w", errSnapshot, err)
-	}
+	t.instances = instances
 	return nil
 }
 
