@@ -3,7 +3,6 @@ package journal
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 )
@@ -224,7 +223,7 @@ func (s *survey) adjoins(have, parts []*found) error {
 var ErrBackupGap = errors.New("journal: the journal was trimmed past the end of the copy")
 
 // copySegment copies what is durable of p.
-func copySegment(st storage, dir, to string, p *found, copied func(int64)) (err error) {
+func copySegment(st storage, dir, to string, p *found, copied func(int64)) error {
 	if p.archive != nil {
 		return copyFile(st, filepath.Join(dir, p.name), to, p.name, p.fileBytes, copied)
 	}
@@ -244,92 +243,27 @@ func copySegment(st storage, dir, to string, p *found, copied func(int64)) (err 
 		}
 		return copyFile(st, filepath.Join(dir, p.name), to, p.name, n, copied)
 	}
-	tmp := filepath.Join(to, fmt.Sprintf("%016x%s", p.id, spareSuffix))
-	dst, err := st.create(tmp, p.hdr.size)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if e := dst.close(); err == nil {
-			err = e
-		}
-		if err != nil {
-			_ = st.remove(tmp)
-		}
-	}()
-	// Header and control page: the copy was written by nobody in this boot, and is durable.
-	pages := newPages(2)
-	p.hdr.encode(pages[:pageBytes])
-	store64(pages, ctlCommittedOffset, uint64(p.pair.offset))
-	store64(pages, ctlCommittedSequence, uint64(p.pair.sequence))
-	for g := range uint64(2) {
-		storePair(pages, p.id, pair{g + 1, p.pair.offset, p.pair.sequence})
-	}
-	if _, err := dst.WriteAt(pages, 0); err != nil {
-		return err
-	}
-	copied(recordsOffset)
-	buf := make([]byte, 1<<20)
-	for off := int64(recordsOffset); off < p.pair.offset; {
-		n := min(int64(len(buf)), p.pair.offset-off)
-		if k, err := src.ReadAt(buf[:n], off); int64(k) < n {
-			return errors.Join(io.ErrUnexpectedEOF, err)
-		}
-		if _, err := dst.WriteAt(buf[:n], off); err != nil {
+	tmp := fmt.Sprintf("%016x%s", p.id, spareSuffix)
+	return writeWhole(st, to, tmp, p.name, p.hdr.size, func(dst file) error {
+		if _, err := dst.WriteAt(headPages(&p.hdr, p.pair), 0); err != nil {
 			return err
 		}
-		off += n
-		copied(n)
-	}
-	if err := dst.sync(); err != nil {
-		return err
-	}
-	if err := st.rename(tmp, filepath.Join(to, p.name)); err != nil {
-		return err
-	}
-	return st.syncDir(to)
+		copied(recordsOffset)
+		return copyRange(dst, src, recordsOffset, p.pair.offset, copied)
+	})
 }
 
 // copyFile copies the first n bytes of a file into the directory to, durably, under a name that
 // appears once it is whole.
-func copyFile(st storage, from, to, name string, n int64, copied func(int64)) (err error) {
+func copyFile(st storage, from, to, name string, n int64, copied func(int64)) error {
 	src, err := st.open(from, false)
 	if err != nil {
 		return err
 	}
 	defer src.close()
-	tmp := filepath.Join(to, name+spareSuffix)
-	dst, err := st.create(tmp, n)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if e := dst.close(); err == nil {
-			err = e
-		}
-		if err != nil {
-			_ = st.remove(tmp)
-		}
-	}()
-	buf := make([]byte, 1<<20)
-	for off := int64(0); off < n; {
-		k := min(int64(len(buf)), n-off)
-		if err := readFull(src, buf[:k], off); err != nil {
-			return err
-		}
-		if _, err := dst.WriteAt(buf[:k], off); err != nil {
-			return err
-		}
-		off += k
-		copied(k)
-	}
-	if err := dst.sync(); err != nil {
-		return err
-	}
-	if err := st.rename(tmp, filepath.Join(to, name)); err != nil {
-		return err
-	}
-	return st.syncDir(to)
+	return writeWhole(st, to, name+spareSuffix, name, n, func(dst file) error {
+		return copyRange(dst, src, 0, n, copied)
+	})
 }
 
 // copyChain copies the links of what parts hold.

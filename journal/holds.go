@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -112,8 +111,8 @@ func readHolds(st storage, dir string) (holds map[string]Hold, err error) {
 		return nil, fmt.Errorf("%w: %s has %d bytes", ErrHold, holdsName, size)
 	}
 	b := make([]byte, size)
-	if n, err := f.ReadAt(b, 0); n < len(b) {
-		return nil, errors.Join(io.ErrUnexpectedEOF, err)
+	if err := readFull(f, b, 0); err != nil {
+		return nil, err
 	}
 	var all []Hold
 	if string(b[:9]) != fmt.Sprintf("%08x\n", checksum(b[9:])) || json.Unmarshal(b[9:], &all) != nil {
@@ -134,28 +133,10 @@ func writeHolds(st storage, dir string, all []Hold) error {
 	if len(b) > maxHoldsFile {
 		return fmt.Errorf("%w: %d bytes in all", ErrHold, len(b))
 	}
-	tmp := filepath.Join(dir, holdsName+spareSuffix)
-	if err := st.remove(tmp); err != nil && !errors.Is(err, os.ErrNotExist) {
+	return writeWhole(st, dir, holdsName+spareSuffix, holdsName, 0, func(f file) error {
+		_, err := f.WriteAt(b, 0)
 		return err
-	}
-	f, err := st.create(tmp, 0)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteAt(b, 0)
-	if err == nil {
-		err = f.sync()
-	}
-	if e := f.close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = st.rename(tmp, filepath.Join(dir, holdsName))
-	}
-	if err == nil {
-		err = st.syncDir(dir)
-	}
-	return err
+	})
 }
 
 // held returns the lowest sequence that a hold keeps at that moment.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 )
 
@@ -208,30 +207,13 @@ func (s *survey) sameContent(path string, content *io.SectionReader) bool {
 }
 
 // copyAside writes content under a temporary name, syncs it, and gives it its name.
-func (s *survey) copyAside(dir, name string, content *io.SectionReader, n int64) (err error) {
-	tmp := filepath.Join(dir, name+spareSuffix)
-	if err := s.st.remove(tmp); err != nil && !errors.Is(err, os.ErrNotExist) {
+func (s *survey) copyAside(dir, name string, content *io.SectionReader, n int64) error {
+	err := writeWhole(s.st, dir, name+spareSuffix, name, n, func(f file) error {
+		_, err := io.Copy(io.NewOffsetWriter(f, 0), content)
 		return err
-	}
-	f, err := s.st.create(tmp, n)
-	if err != nil {
-		if isNoSpace(err) {
-			return &NoSpaceError{Dir: dir, Bytes: n, Err: err}
-		}
-		return err
-	}
-	_, err = io.Copy(io.NewOffsetWriter(f, 0), content)
-	if err == nil {
-		err = f.sync()
-	}
-	if e := f.close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = s.st.rename(tmp, filepath.Join(dir, name))
-	}
-	if err == nil {
-		err = s.st.syncDir(dir)
+	})
+	if isNoSpace(err) {
+		return &NoSpaceError{Dir: dir, Bytes: n, Err: err}
 	}
 	return err
 }

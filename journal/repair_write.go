@@ -4,17 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"os"
 	"path/filepath"
 )
-
-// removeIfThere removes a file that may not be there.
-func removeIfThere(st storage, path string) error {
-	if err := st.remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
-}
 
 // write makes the mended segment of a step under the name tmp, whole and synced.
 func (p *RepairPlan) write(tmp string, s *RepairStep) (err error) {
@@ -81,12 +72,7 @@ func (p *RepairPlan) write(tmp string, s *RepairStep) (err error) {
 		}
 	}
 	// The control page last: what it promises has been synced.
-	pages := newPages(2)
-	store64(pages, ctlCommittedOffset, uint64(seg.end))
-	store64(pages, ctlCommittedSequence, uint64(seg.lastKnown))
-	for g := range uint64(2) {
-		storePair(pages, seg.id, pair{g + 1, seg.end, seg.lastKnown})
-	}
+	pages := headPages(&v.hdr, pair{offset: seg.end, sequence: seg.lastKnown})
 	if _, err := f.WriteAt(pages[controlOffset:recordsOffset], controlOffset); err != nil {
 		return err
 	}
@@ -103,18 +89,7 @@ func (p *RepairPlan) copyRange(f file, v *salvaged, from, to int64) error {
 		return err
 	}
 	defer src.close()
-	buf := make([]byte, min(1<<20, to-from))
-	for from < to {
-		n := min(int64(len(buf)), to-from)
-		if k, err := src.ReadAt(buf[:n], from); int64(k) < n {
-			return err
-		}
-		if _, err := f.WriteAt(buf[:n], from); err != nil {
-			return err
-		}
-		from += n
-	}
-	return nil
+	return copyRange(f, src, from, to, nil)
 }
 
 // maxFill bounds the length of one record that fills a wound.

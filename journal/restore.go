@@ -255,24 +255,14 @@ func copyParts(ctx context.Context, st storage, from, dir string, parts []*found
 
 // copyCut copies the first records of p, up to where to says, as a plain segment that goes on.
 func copyCut(st storage, from, dir string, p *found, to pair, access ArchiveAccess, copied func(int64)) error {
-	tmp := filepath.Join(dir, p.name+spareSuffix)
-	dst, err := st.create(tmp, p.hdr.size)
-	if err != nil {
-		return err
-	}
 	hdr := p.hdr.plain()
-	pages := newPages(2)
-	hdr.encode(pages[:pageBytes])
-	store64(pages, ctlCommittedOffset, uint64(to.offset))
-	store64(pages, ctlCommittedSequence, uint64(to.sequence))
-	for g := range uint64(2) {
-		storePair(pages, p.id, pair{g + 1, to.offset, to.sequence})
-	}
-	_, err = dst.WriteAt(pages, 0)
-	copied(recordsOffset)
-	if err == nil {
+	return writeWhole(st, dir, p.name+spareSuffix, p.name, p.hdr.size, func(dst file) error {
+		if _, err := dst.WriteAt(headPages(&hdr, to), 0); err != nil {
+			return err
+		}
+		copied(recordsOffset)
 		s := &survey{st: st, dir: from, surveying: surveying{access: access}}
-		err = s.withRecords(p, func(m []byte, load loader) error {
+		return s.withRecords(p, func(m []byte, load loader) error {
 			for off := int64(recordsOffset); off < to.offset; {
 				stop := min(off+1<<20, to.offset)
 				if load != nil {
@@ -290,17 +280,7 @@ func copyCut(st storage, from, dir string, p *found, to pair, access ArchiveAcce
 			}
 			return nil
 		})
-	}
-	if err == nil {
-		err = dst.sync()
-	}
-	if err = errors.Join(err, dst.close()); err != nil {
-		return err
-	}
-	if err := st.rename(tmp, filepath.Join(dir, p.name)); err != nil {
-		return err
-	}
-	return st.syncDir(dir)
+	})
 }
 
 // verifyRestored verifies dir although it is marked.
