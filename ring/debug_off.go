@@ -15,3 +15,5 @@ func (*debugState) leave()                       {}
 func (*debugState) claimed(lo, hi int64)         {}
 func (*debugState) publishing(lo, hi int64)      {}
 func (*debugState) claimant(seq int64) []uintptr { return nil }
+func (*debugState) polls(c *Consumer)            {}
+func (*debugState) polling() *Consumer           { return nil }

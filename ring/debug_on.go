@@ -18,10 +18,11 @@ type debugState struct {
 	slots  int64
 	busy   atomic.Int64 // goroutine inside a claim or publish of a single producer, 0 if none
 
-	mu    sync.Mutex
-	open  map[int64]openClaim // claimed and not published
-	next  int64               // single: the only sequence that may be published next
-	owner int64               // single: goroutine that has open claims
+	mu     sync.Mutex
+	open   map[int64]openClaim // claimed and not published
+	next   int64               // single: the only sequence that may be published next
+	owner  int64               // single: goroutine that has open claims
+	polled map[*Consumer]int64 // goroutine that called each poller last
 }
 
 type openClaim struct {
@@ -32,6 +33,7 @@ type openClaim struct {
 func (d *debugState) init(s *sequencer) {
 	d.single, d.slots, d.next = !s.multi, s.slots, s.first
 	d.open = map[int64]openClaim{}
+	d.polled = map[*Consumer]int64{}
 }
 
 // enter and leave enclose what only one goroutine at a time may do with a single producer.
@@ -94,6 +96,31 @@ func (d *debugState) claimant(seq int64) []uintptr {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.open[seq].stack
+}
+
+// polls notes that the caller polls c.
+func (d *debugState) polls(c *Consumer) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if c.stopped.Load() {
+		delete(d.polled, c)
+		return
+	}
+	d.polled[c] = goroutineID()
+}
+
+// polling returns the poller that the caller has called last, and is furthest behind if there are several;
+// else nil.
+func (d *debugState) polling() (p *Consumer) {
+	me := goroutineID()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for c, id := range d.polled {
+		if id == me && !c.stopped.Load() && (p == nil || c.cursor.Load() < p.cursor.Load()) {
+			p = c
+		}
+	}
+	return p
 }
 
 func misuse(lo, hi int64, format string, args ...any) {

@@ -10,8 +10,8 @@ type StartHandler interface {
 }
 
 // BatchHandler is called with what has become readable, [lo, hi], before the handler gets it in
-// spans. Aborted events count; a rewind or a retry does not make a new batch. A panic halts the
-// ring, whatever the ErrorPolicy.
+// spans. Aborted events count; a rewind or a retry does not make a new batch. A panic or a
+// runtime.Goexit halts the ring, whatever the ErrorPolicy.
 type BatchHandler interface {
 	OnBatch(lo, hi int64)
 }

@@ -125,8 +125,13 @@ func (e *EventError) Unwrap() error { return e.Err }
 
 // At is for handlers to return: err, with the event of the span that it is about. The events of
 // the span before seq count as handled, those after it have not been looked at. A seq that is
-// released already or outside the span names nothing.
-func At(seq int64, err error) error { return &EventError{Sequence: seq, Err: err} }
+// released already or outside the span names nothing. Of a nil err it makes nil: no failure.
+func At(seq int64, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &EventError{Sequence: seq, Err: err}
+}
 
 // RewindError is what Rewind returns.
 type RewindError struct{ From int64 }

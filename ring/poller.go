@@ -15,7 +15,8 @@ import (
 // call Leave. Halt does not wait for pollers.
 //
 // The ring does not know on which goroutine a poller runs. One that claims from its own full ring
-// waits for itself; use TryClaim there.
+// waits for itself; use TryClaim there. Built with the tag headrace_debug, such a claim returns
+// ErrWouldDeadlock on the goroutine that called the poller last.
 type Poller[T any] struct {
 	place
 	ring     *Ring[T]
@@ -24,7 +25,7 @@ type Poller[T any] struct {
 	err      error // what every call returns from now on
 }
 
-// Poller adds a poller before Start. ConsumerOptions.OnError is not used. For the errors see
+// Poller adds a poller before Start. ConsumerOptions.OnError and Pin are not used. For the errors see
 // Consume.
 func (r *Ring[T]) Poller(name string, o ConsumerOptions) (*Poller[T], error) {
 	if err := r.validatePlace(name, o); err != nil {
@@ -193,6 +194,9 @@ func (p *Poller[T]) Leave() error {
 
 // finish counts the caller's span as handled.
 func (p *Poller[T]) finish() {
+	if debugging {
+		p.seq.debug.polls(p.place.Consumer)
+	}
 	if p.held != 0 {
 		if p.held > p.cursor.Load() {
 			p.progress(p.held)

@@ -141,6 +141,9 @@ func (s *sequencer) claimWait(ctx context.Context, until int64, n int) (int64, e
 		wait := w.step()
 		if !asked && (!wait || !w.parks) { // asking takes as long as a short wait
 			self, asked = s.current(), true
+			if debugging && self == nil {
+				self = s.debug.polling()
+			}
 		}
 		if self != nil && s.wouldDeadlock(self, n) {
 			return 0, ErrWouldDeadlock
