@@ -83,6 +83,21 @@ func TestAbort_ConsumersSkipExactlyTheAborted(t *testing.T) {
 	})
 }
 
+// TestAbort_EmptyRange: nothing is aborted, and nothing becomes readable.
+func TestAbort_EmptyRange(t *testing.T) {
+	if debugging {
+		t.Skip("a misuse there")
+	}
+	both(t, func(t *testing.T, mk maker) {
+		r := mk(Options{Slots: 8})
+		hi, err := r.Claim(3)
+		require.NoError(t, err)
+		r.Abort(hi, hi-1)
+		require.Equal(t, int64(0), r.Cursor())
+		require.Zero(t, r.Stats().Aborted)
+	})
+}
+
 // TestAbort_ManyProducers aborts and publishes out of order, from several goroutines.
 func TestAbort_ManyProducers(t *testing.T) {
 	for _, plain := range plainModes() {

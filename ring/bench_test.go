@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 )
 
 // The scenarios have LMAX's names. Every event is written into its slot by the producer and read
@@ -28,8 +29,10 @@ func (s *sum) HandleSpan(_ int64, span []int64) error {
 	return nil
 }
 
-// run publishes b.N events in claims of batch from each of producers, and checks each sum.
-func benchRing(b *testing.B, o Options, producers, batch int, graph func(add func(after ...*Consumer) *Consumer)) {
+// benchRing publishes b.N events in claims of batch from each of producers, and checks each sum. What is beside it
+// runs until its context ends, when all is handled.
+func benchRing(b *testing.B, o Options, producers, batch int, graph func(add func(after ...*Consumer) *Consumer),
+	beside ...func(context.Context, *Ring[int64])) {
 	o.Slots = benchSlots
 	r, err := New[int64](o)
 	if err != nil {
@@ -47,6 +50,13 @@ func benchRing(b *testing.B, o Options, producers, batch int, graph func(add fun
 	})
 	if err := r.Start(); err != nil {
 		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer cancel()
+	for _, f := range beside {
+		watching.Go(func() { f(ctx, r) })
 	}
 	var wg sync.WaitGroup
 	b.ReportAllocs()
@@ -129,6 +139,25 @@ func BenchmarkOneToOne(b *testing.B) {
 	for _, w := range waits() {
 		b.Run("wait="+w.String(), func(b *testing.B) {
 			benchRing(b, Options{Producers: SingleProducer, Wait: w}, 1, 1, one)
+		})
+	}
+}
+
+// BenchmarkStats_Beside is OneToOne while a monitor wakes up a thousand times a second, and reads all figures or
+// does not: that a third goroutine runs on two processors costs something too.
+func BenchmarkStats_Beside(b *testing.B) {
+	for _, reads := range []bool{false, true} {
+		b.Run(fmt.Sprint("reads=", reads), func(b *testing.B) {
+			benchRing(b, Options{Producers: SingleProducer}, 1, 1, one, func(ctx context.Context, r *Ring[int64]) {
+				tick := time.NewTicker(time.Millisecond)
+				defer tick.Stop()
+				for ctx.Err() == nil {
+					if reads {
+						r.Stats()
+					}
+					<-tick.C
+				}
+			})
 		})
 	}
 }

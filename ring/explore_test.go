@@ -102,6 +102,37 @@ func TestExplore_AllOrders(t *testing.T) {
 	}
 }
 
+// TestExplore_TryClaimFailsOnlyWhenFull: of two that try at once both get a slot where there are two, and exactly one
+// where there is one.
+func TestExplore_TryClaimFailsOnlyWhenFull(t *testing.T) {
+	for _, m := range memories {
+		for _, slots := range []int{1, 2} {
+			t.Run(fmt.Sprint(m.name, "/slots=", slots), func(t *testing.T) {
+				exploreAll(t, m.plain, true, func(run *explore.Run) {
+					r := must(newRing[int64](Options{Slots: slots}, m.plain))
+					won := 0
+					for p := range 2 {
+						run.Go(fmt.Sprint("producer ", p), func() {
+							switch _, err := r.TryClaim(1); {
+							case err == nil:
+								won++
+							case !errors.Is(err, ErrFull):
+								explore.Fail("try: %v", err)
+							}
+						})
+					}
+					run.Check(func() error {
+						if won != slots {
+							return fmt.Errorf("%d of two got one of %d slots", won, slots)
+						}
+						return nil
+					})
+				})
+			})
+		}
+	}
+}
+
 func TestExplore_Graphs(t *testing.T) {
 	diamond := [][]int{{}, {}, {0, 1}}
 	for name, sc := range map[string]scene{

@@ -20,10 +20,7 @@ func TestPin(t *testing.T) {
 	}
 	thread := mustConsume(t, r, "thread", ignore, ConsumerOptions{Pin: Pin{Thread: true}})
 	if cpu.CanPin {
-		only := 0
-		for !cpu.Allowed(only) {
-			only++
-		}
+		only := anyCPU()
 		mustConsume(t, r, "pinned", func(int64, []int64) error {
 			for n := range 256 {
 				if cpu.Allowed(n) != (n == only) {
@@ -37,4 +34,12 @@ func TestPin(t *testing.T) {
 	require.NoError(t, r.Start())
 	require.NoError(t, r.Close(within(t)))
 	require.Equal(t, int64(1), thread.Cursor())
+}
+
+// anyCPU is one that the process may use.
+func anyCPU() (n int) {
+	for !cpu.Allowed(n) {
+		n++
+	}
+	return n
 }

@@ -68,6 +68,9 @@ func TestErrorPolicy_GoesOnBehindTheFailedEvents(t *testing.T) {
 							require.Equal(t, how != "goexit", errors.Is(e, io.EOF))
 							require.Equal(t, how == "panic", e.Stack != nil)
 						}
+						st := r.Stats().Consumers[0]
+						require.Equal(t, int64(4*retries), st.Retries)
+						require.Equal(t, map[ErrorAction][2]int64{SkipOnError: {4, 0}, ParkOnError: {0, 4}}[action], [2]int64{st.Skipped, st.Parked})
 						parked := r.Parked(c)
 						if action == SkipOnError {
 							require.Empty(t, parked)
@@ -110,6 +113,17 @@ func TestErrorPolicy_RetrySucceeds(t *testing.T) {
 	})
 }
 
+// TestAt_NilIsNoFailure: a handler may wrap whatever it has.
+func TestAt_NilIsNoFailure(t *testing.T) {
+	r, err := New[int64](Options{Slots: 16})
+	require.NoError(t, err)
+	c := mustConsume(t, r, "c", func(first int64, _ []int64) error { return At(first, nil) }, ConsumerOptions{})
+	publish(t, r, 8)
+	require.NoError(t, r.Start())
+	require.NoError(t, r.Close(within(t)))
+	require.Equal(t, int64(8), c.Cursor())
+}
+
 func TestErrorPolicy_RetriesUsedUp_Halts(t *testing.T) {
 	r, err := New[int64](Options{Slots: 16})
 	require.NoError(t, err)
@@ -133,7 +147,9 @@ func TestErrorPolicy_UnnamedErrorFailsTheRestBehindTheRelease(t *testing.T) {
 	both(t, func(t *testing.T, mk maker) {
 		r := mk(Options{Slots: 16})
 		var c *Consumer
+		var firsts []int64
 		c = mustConsume(t, r, "c", func(first int64, span []int64) error {
+			firsts = append(firsts, first)
 			if first == 1 {
 				c.Release(3)
 				return io.EOF
@@ -142,7 +158,10 @@ func TestErrorPolicy_UnnamedErrorFailsTheRestBehindTheRelease(t *testing.T) {
 		}, ConsumerOptions{MaxBatch: 8, OnError: ErrorPolicy{Action: ParkOnError}})
 		publish(t, r, 8)
 		require.NoError(t, r.Start())
+		require.NoError(t, c.WaitFor(within(t), 8))
+		publish(t, r, 1)
 		require.NoError(t, r.Close(within(t)))
+		require.Equal(t, []int64{1, 9}, firsts, "it goes on behind all of them")
 		parked := r.Parked(c)
 		require.Len(t, parked, 5)
 		for i, p := range parked {
@@ -238,6 +257,82 @@ func TestErrorPolicy_BackoffDoublesUpToItsBound(t *testing.T) {
 	huge := ErrorPolicy{Backoff: 1, MaxBackoff: 1<<63 - 1}
 	require.Equal(t, time.Duration(1<<63-1), huge.backoff(1000))
 	require.Equal(t, time.Hour, ErrorPolicy{Backoff: time.Hour}.withDefaults().backoff(1))
+}
+
+// TestErrorPolicy_EachRetryWaitsLonger. Only what is too short is a fault: a busy machine takes its time.
+func TestErrorPolicy_EachRetryWaitsLonger(t *testing.T) {
+	r, err := New[int64](Options{Slots: 16})
+	require.NoError(t, err)
+	var at []time.Time
+	mustConsume(t, r, "c", func(int64, []int64) error {
+		at = append(at, time.Now())
+		return io.EOF
+	}, ConsumerOptions{OnError: ErrorPolicy{Action: SkipOnError, Retries: 4, Backoff: 10 * time.Millisecond, MaxBackoff: 30 * time.Millisecond}})
+	publish(t, r, 1)
+	require.NoError(t, r.Start())
+	require.NoError(t, r.Close(within(t)))
+	require.Len(t, at, 5)
+	for i, least := range []time.Duration{10, 20, 30, 30} {
+		require.GreaterOrEqual(t, at[i+1].Sub(at[i]), least*time.Millisecond, "retry %d", i+1)
+	}
+}
+
+// TestOnError_OnceForTheFirstFailure: one that fails when the ring is halted already is no news.
+func TestOnError_OnceForTheFirstFailure(t *testing.T) {
+	var called []*ConsumerError
+	r, err := New[int64](Options{OnError: func(e *ConsumerError) { called = append(called, e) }})
+	require.NoError(t, err)
+	entered, halted := make(chan struct{}), make(chan struct{})
+	mustConsume(t, r, "second", func(int64, []int64) error { close(entered); <-halted; return io.ErrNoProgress }, ConsumerOptions{})
+	mustConsume(t, r, "first", func(int64, []int64) error { <-entered; return io.EOF }, ConsumerOptions{})
+	publish(t, r, 1)
+	require.NoError(t, r.Start())
+	waitUntil(within(t), t, func() bool { return r.Err() != nil })
+	close(halted)
+	<-r.Done()
+	require.ErrorIs(t, r.Err(), io.EOF)
+	require.Len(t, called, 1)
+	require.Same(t, r.Err(), called[0])
+}
+
+// TestHooks_BatchIsToldOnce: events that come again after a Rewind, a retry or a Goexit, which takes a new
+// goroutine, are no new batch.
+func TestHooks_BatchIsToldOnce(t *testing.T) {
+	for how, fail := range map[string]func(first int64) error{
+		"rewind": func(first int64) error { return Rewind(first) },
+		"error":  failing["error"], "panic": failing["panic"], "goexit": failing["goexit"],
+	} {
+		t.Run(how, func(t *testing.T) {
+			r, err := New[int64](Options{Slots: 16, Producers: SingleProducer})
+			require.NoError(t, err)
+			h := &failsTwice{fail: fail}
+			_, err = r.Consume("c", h, ConsumerOptions{MaxBatch: 2, OnError: ErrorPolicy{Retries: 2, Backoff: time.Microsecond}})
+			require.NoError(t, err)
+			publish(t, r, 5)
+			require.NoError(t, r.Start())
+			require.NoError(t, r.Close(within(t)))
+			require.Equal(t, [][2]int64{{1, 5}}, h.batches)
+			require.Equal(t, []int64{1, 3, 3, 3, 5}, h.firsts)
+			require.Equal(t, []string{"start", "stop"}, h.calls)
+		})
+	}
+}
+
+// failsTwice fails twice on the span that begins with 3.
+type failsTwice struct {
+	hooked
+	fail   func(first int64) error
+	firsts []int64
+	failed int
+}
+
+func (h *failsTwice) HandleSpan(first int64, _ []int64) error {
+	h.firsts = append(h.firsts, first)
+	if first == 3 && h.failed < 2 {
+		h.failed++
+		return h.fail(first)
+	}
+	return nil
 }
 
 func TestRewind_SpanAgainFromASequence(t *testing.T) {

@@ -152,6 +152,33 @@ func TestPoller_Iterators(t *testing.T) {
 	})
 }
 
+// TestPoller_WaitEndsWithItsContext, and with Close, when nothing comes.
+func TestPoller_WaitEndsWithItsContext(t *testing.T) {
+	both(t, func(t *testing.T, mk maker) {
+		r := mk(Options{Slots: 16, Wait: eagerPark()})
+		p, err := r.Poller("p", ConsumerOptions{})
+		require.NoError(t, err)
+		require.NoError(t, r.Start())
+		whole := within(t)
+		waited := make(chan error)
+		wait := func(ctx context.Context) {
+			go func() { waited <- p.Wait(ctx) }()
+			waitUntil(whole, t, func() bool { return r.seq.published.wakeAt.Load() == 1 })
+		}
+		ctx, cancel := context.WithCancel(whole)
+		wait(ctx)
+		cancel()
+		require.ErrorIs(t, <-waited, context.Canceled)
+		wait(whole)
+		closed := make(chan error)
+		go func() { closed <- r.Close(whole) }()
+		require.NoError(t, <-waited)
+		_, _, err = p.Poll(1)
+		require.ErrorIs(t, err, ErrClosed)
+		require.NoError(t, <-closed)
+	})
+}
+
 // TestPoller_HaltWakesAndDoesNotWait: also for a poller that nobody polls.
 func TestPoller_HaltWakesAndDoesNotWait(t *testing.T) {
 	both(t, func(t *testing.T, mk maker) {
@@ -195,6 +222,7 @@ func TestPoller_JoinAndLeave(t *testing.T) {
 		require.Equal(t, []int64{2, 3, 4, 5}, span)
 		require.NoError(t, p.Leave())
 		require.Equal(t, int64(5), p.Cursor())
+		require.Len(t, r.Stats().Consumers, 1, "at once")
 		_, _, err = p.Poll(1)
 		require.ErrorIs(t, err, ErrLeft)
 		for range 5 {

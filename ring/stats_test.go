@@ -79,6 +79,54 @@ func TestStats_BatchesWaitsAndBlocking(t *testing.T) {
 	})
 }
 
+// TestStats_BlockingIsOfTheOneBehind: of several that hold producers back it counts for the one that does.
+func TestStats_BlockingIsOfTheOneBehind(t *testing.T) {
+	both(t, func(t *testing.T, mk maker) {
+		ctx := within(t)
+		r := mk(Options{Slots: 2, Wait: eagerPark()})
+		hold := make(chan struct{})
+		fast := mustConsume(t, r, "fast", ignore, ConsumerOptions{})
+		mustConsume(t, r, "slow", func(int64, []int64) error { <-hold; return nil }, ConsumerOptions{})
+		require.NoError(t, r.Start())
+		publish(t, r, 2)
+		require.NoError(t, fast.WaitFor(ctx, 2))
+		claimed := make(chan error)
+		go func() {
+			hi, err := r.Claim(1)
+			r.Abort(hi, hi)
+			claimed <- err
+		}()
+		waitUntil(ctx, t, func() bool { return r.Stats().Waiting == 1 })
+		close(hold)
+		require.NoError(t, <-claimed)
+		st := r.Stats()
+		require.Zero(t, st.Consumers[0].Blocking)
+		require.Positive(t, st.Consumers[1].Blocking)
+		require.Equal(t, st.Blocked, st.Consumers[1].Blocking)
+		require.NoError(t, r.Close(ctx))
+	})
+}
+
+// TestStats_ReadersStopNobody: while a reader holds what Stats locks, events are claimed, published, handled and
+// passed on as ever.
+func TestStats_ReadersStopNobody(t *testing.T) {
+	both(t, func(t *testing.T, mk maker) {
+		r := mk(Options{Slots: 4, Wait: eagerPark()})
+		up := mustConsume(t, r, "up", ignore, ConsumerOptions{})
+		down := mustConsume(t, r, "down", ignore, ConsumerOptions{After: []*Consumer{up}})
+		require.NoError(t, r.Start())
+		ctx := within(t)
+		r.mu.Lock() // as Stats does, for longer
+		for range 40 {
+			publish(t, r, 1)
+		}
+		err := down.WaitFor(ctx, 40)
+		r.mu.Unlock()
+		require.NoError(t, err)
+		require.NoError(t, r.Close(ctx))
+	})
+}
+
 func TestCounts_Histogram(t *testing.T) {
 	var c counts
 	for _, n := range []int64{1, 2, 3, 4, 1 << 20, MaxSlots, 1 << 40} {
