@@ -14,11 +14,21 @@
 //
 // A sequence is the number of an event: an int64 that grows by one for each event, starts at
 // Options.FirstSequence and has no gaps. Event s lives in slot s mod Slots. A producer claims
-// slots, writes its events into them, and publishes them. A consumer's cursor is the sequence
-// that it has handled last; the ring's cursor is the last that is published without a gap before
-// it. The barrier of a consumer is how far it may read: the ring's cursor, or the least cursor
-// of the consumers that it comes after. The gating sequence is the least cursor of the consumers
-// with nobody after them: a producer may not lap it. A wait strategy is how a goroutine waits.
+// slots, writes its events into them, and publishes them; or it aborts a claim, and consumers pass over it.
+//
+// A consumer is a named place in the graph, with a handler: it gets every event. A span is the slots of events that
+// lie one after another, as a slice; a batch is all that was readable at once, in one span or several.
+// An event is handled when the handler has returned from its span, or has released it before that. A poller is
+// a consumer without a goroutine; lanes are consumers that share out the events among them by key.
+//
+// A consumer's cursor is the sequence that it has handled last; the ring's cursor is the last that is published
+// without a gap before it, and a consumer's lag the distance between the two. The barrier of a consumer is how
+// far it may read: the ring's cursor, or the least cursor of the consumers that it comes after. The gating
+// sequence is the least cursor of the consumers with nobody after them: a producer may not lap it, and the
+// ring is full when it would have to.
+//
+// A wait strategy is how a goroutine waits: it spins, yields its processor, sleeps for a time, or parks, which is to
+// block until somebody wakes it. An event that a handler fails on can be parked too: set aside, see ErrorPolicy.
 //
 // # Use
 //
@@ -33,12 +43,14 @@
 //
 //	err = r.Close(ctx)          // no new claims; everything claimed is handled; then stop
 //
-// Consumers form any graph without cycles, because After can only name consumers that exist. A
-// consumer gets contiguous spans of []T, not a call per event: as many events as are readable,
-// cut where the ring wraps and at ConsumerOptions.MaxBatch.
+// Consumers form any graph without cycles: After can only name consumers that exist, and Before only those
+// that come after these. A handler is called once for a span, not for each event: it gets as many events as are
+// readable, cut where the ring wraps and at ConsumerOptions.MaxBatch. Consumer.WaitFor waits until one
+// has handled a sequence.
 //
-// PublishFunc does claim, write and publish in one call, and aborts what could not be filled. Abort
-// gives up a claim: consumers pass over it. ClaimContext and ClaimUntil bound how long a claim may block.
+// PublishFunc does claim, write and publish in one call, and aborts what could not be filled. TryClaim fails
+// where Claim would block, with ErrFull; ClaimContext and ClaimUntil bound how long it may. A handler may
+// claim too; what would wait for the handler's own return fails with ErrWouldDeadlock.
 //
 // # Two kinds of producers
 //
