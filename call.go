@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 
 	"github.com/headrace/headrace/event"
@@ -29,10 +30,11 @@ type Reply[R any] struct {
 // a retry or a redrive succeeds. The search goes once through what stands behind the command in the log when
 // the call is made, and ends early with the answer or with ctx.
 //
-// A handler that emits neither an R nor a rejection leaves the caller waiting until ctx ends. The
+// A command of a type that no handler and no effect is for is not published: ErrNoHandler. A handler that emits
+// neither an R nor a rejection leaves the caller waiting until ctx ends. The
 // command may then still be handled: only the answer was given up.
 //
-// Errors: *RejectedError; *TrimmedError if the command is a repeat whose answer was given up; *FailedError if the handler fails and does not halt the engine; those of Publish, ErrWouldDeadlock in every handler included; the error of ctx;
+// Errors: ErrNoHandler; *RejectedError; *TrimmedError if the command is a repeat whose answer was given up; *FailedError if the handler fails and does not halt the engine; those of Publish, ErrWouldDeadlock in every handler included; the error of ctx;
 // ErrHalted and ErrClosed if the engine stopped before the answer; ErrCalling if another Call waits for the
 // same id; event.ErrUnregistered if R is not registered; *event.DecodeError.
 func Call[R, C any](ctx context.Context, p *Producer, cmd C, m Meta) (Reply[R], error) {
@@ -52,6 +54,13 @@ func Call[R, C any](ctx context.Context, p *Producer, cmd C, m Meta) (Reply[R], 
 	if id.IsZero() {
 		id = event.NewID()
 		m.call = id
+	}
+	answered, err := answers[C](e)
+	if err != nil {
+		return reply, err
+	}
+	if !answered && !e.dedup.Known(id) { // its answer may be in the log, of a handler that there was
+		return reply, noHandler[C]()
 	}
 	ofR := append([]uint16{bound.ID}, e.types.Old(bound.ID)...)
 	isR := func(typeID uint16) bool { return slices.Contains(ofR, typeID) }
@@ -74,8 +83,13 @@ func Call[R, C any](ctx context.Context, p *Producer, cmd C, m Meta) (Reply[R], 
 	if !fresh {
 		a, found, err = e.findAnswer(ctx, seq, id, append(ofR, handlers.EndsOfCalls()...))
 	}
+	if err == nil && !found && !answered {
+		err = noHandler[C]()
+	}
 	if err == nil && !found {
-		a, err = e.awaitAnswer(ctx, wait)
+		if a, err = e.awaitAnswer(ctx, wait); err != nil && err == ctx.Err() {
+			err = fmt.Errorf("headrace: command %d has neither a %s nor a rejection in answer yet: %w", seq, codec.Name(), err)
+		}
 	}
 	if err != nil {
 		return reply, err
@@ -85,6 +99,34 @@ func Call[R, C any](ctx context.Context, p *Producer, cmd C, m Meta) (Reply[R], 
 		return reply, refusal(seq, a)
 	}
 	return reply, codec.DecodeView(a.Event, &reply.Value)
+}
+
+// answers tells whether some handler or effect may answer events of type C.
+func answers[C any](e *Engine) (bool, error) {
+	bound, _, err := handlers.Lookup[C](e.types)
+	if err != nil {
+		return false, err
+	}
+	return e.answer(bound.ID), nil
+}
+
+// unanswered returns the names of the command types that nobody here may answer.
+func (e *Engine) unanswered() (names []string) {
+	for _, c := range e.topology.registry.Types() {
+		id, known := e.types.ID(c.Name())
+		if c.Kind() == event.Command && known && !e.answer(id) {
+			names = append(names, c.Name())
+		}
+	}
+	return names
+}
+
+func (e *Engine) answer(typeID uint16) bool {
+	return slices.ContainsFunc(e.lanes, func(l *handlers.Lane) bool { return l.Answers(typeID) })
+}
+
+func noHandler[C any]() error {
+	return fmt.Errorf("%w: %v", ErrNoHandler, reflect.TypeFor[C]())
 }
 
 func (e *Engine) awaitAnswer(ctx context.Context, wait *handlers.Reply) (handlers.Answer, error) {

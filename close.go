@@ -21,9 +21,9 @@ import (
 // If the engine had halted before, the error is why. Calling it again waits for the first call and
 // returns the same.
 //
-// A handler or a follower's function may not call Close, which would wait for it: ErrWouldDeadlock.
+// A handler, the call of an effect or a follower's function may not call Close, which would wait for it: ErrWouldDeadlock.
 func (e *Engine) Close(ctx context.Context) error {
-	if handlers.InLane(ctx) || handlers.OnLane(e.lanes) || ctx.Value(followKey{}) == e {
+	if handlers.InLane(ctx) || handlers.OnLane(e.lanes) || ctx.Value(followKey{}) == e || e.followers.Here() || e.insideEffect(ctx) {
 		return ErrWouldDeadlock
 	}
 	if e.closed.CompareAndSwap(false, true) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/headrace/headrace/event"
 	"github.com/headrace/headrace/handlers"
 	"github.com/headrace/headrace/journal"
+	"github.com/headrace/headrace/ring"
 )
 
 // The same application on each engine: what it publishes, the answers it gets and the state are the same.
@@ -189,4 +191,48 @@ func TestRegisterDriver(t *testing.T) {
 	require.Panics(t, func() {
 		headrace.RegisterDriver("Other", func(headrace.Config, *headrace.Topology, headrace.Options) (headrace.Bus, error) { return nil, nil })
 	})
+}
+
+// Every option of a configuration sets its field, wins over what the program says, and touches nothing else.
+func TestConfig_EachOptionSetsItsField(t *testing.T) {
+	program := headrace.Options{
+		Slots: 1, SlotBytes: 1, DedupWindow: 1, FeedbackBytes: 1, OverflowBytes: 1, CascadeDepth: 1,
+		Journal: journal.Options{MaxBodyBytes: 1, SegmentBytes: 1, RecycleSegments: 1, ChainEvery: 1, Durability: journal.Interval(1)},
+	}
+	for option, set := range map[string]func(o *headrace.Options){
+		"slots=64":                   func(o *headrace.Options) { o.Slots = 64 },
+		"slot-bytes=1KiB":            func(o *headrace.Options) { o.SlotBytes = 1024 },
+		"dedup-window=7":             func(o *headrace.Options) { o.DedupWindow = 7 },
+		"feedback-bytes=1MiB":        func(o *headrace.Options) { o.FeedbackBytes = 1 << 20 },
+		"overflow-bytes=2MiB":        func(o *headrace.Options) { o.OverflowBytes = 2 << 20 },
+		"cascade-depth=9":            func(o *headrace.Options) { o.CascadeDepth = 9 },
+		"max-body-bytes=4096":        func(o *headrace.Options) { o.Journal.MaxBodyBytes = 4096 },
+		"wait=adaptive":              func(o *headrace.Options) { o.Wait = ring.WaitAdaptive() },
+		"wait=park":                  func(o *headrace.Options) { o.Wait = ring.WaitPark() },
+		"wait=yield":                 func(o *headrace.Options) { o.Wait = ring.WaitYield() },
+		"wait=sleep":                 func(o *headrace.Options) { o.Wait = ring.WaitSleep() },
+		"wait=spin":                  func(o *headrace.Options) { o.Wait = ring.WaitSpin() },
+		"segment-bytes=1GiB":         func(o *headrace.Options) { o.Journal.SegmentBytes = 1 << 30 },
+		"recycle-segments=3":         func(o *headrace.Options) { o.Journal.RecycleSegments = 3 },
+		"verify-all=true":            func(o *headrace.Options) { o.Journal.VerifyAll = true },
+		"chain=true":                 func(o *headrace.Options) { o.Journal.Chain = true },
+		"chain-every=3s":             func(o *headrace.Options) { o.Journal.ChainEvery = 3 * time.Second },
+		"any-file-system=1":          func(o *headrace.Options) { o.Journal.AnyFileSystem = true },
+		"accept-lost=true":           func(o *headrace.Options) { o.AcceptLost = true },
+		"durability=none":            func(o *headrace.Options) { o.Journal.Durability = journal.None() },
+		"durability=batch":           func(o *headrace.Options) { o.Journal.Durability = journal.Batch() },
+		"durability=interval":        func(o *headrace.Options) { o.Journal.Durability = journal.Interval(time.Second) },
+		"durability=interval:3ms":    func(o *headrace.Options) { o.Journal.Durability = journal.Interval(3 * time.Millisecond) },
+		"durability=group":           func(o *headrace.Options) { o.Journal.Durability = journal.Group(5*time.Millisecond, 1<<20) },
+		"durability=group:7ms":       func(o *headrace.Options) { o.Journal.Durability = journal.Group(7*time.Millisecond, 1<<20) },
+		"durability=group:7ms:64KiB": func(o *headrace.Options) { o.Journal.Durability = journal.Group(7*time.Millisecond, 64<<10) },
+	} {
+		c, err := headrace.ParseConfig("journal:data?" + option)
+		require.NoError(t, err, option)
+		got, err := headrace.OptionsOf(c, program)
+		require.NoError(t, err, option)
+		want := program
+		set(&want)
+		require.Equal(t, want, got, option)
+	}
 }

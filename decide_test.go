@@ -469,3 +469,38 @@ func TestDecide_OnTheTypeThatItEmits(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 6, sum)
 }
+
+// As of a sequence, what was decided on events up to there counts for the states that Evolve changes, wherever in the log the
+// decisions stand; folds of other lanes have seen what stands up to there.
+func TestReplay_UntilBetweenCommandsAndDecisions(t *testing.T) {
+	dir := t.TempDir()
+	build := func() (*headrace.Topology, *handlers.State[int64], *handlers.Projection[int64]) {
+		top := headrace.NewTopology(registry(t))
+		s := handlers.Keep(top.Logic(), "sum", func() *int64 { return new(int64) })
+		handlers.Decide(top.Logic(), "teller", func(c *handlers.Context, d deposit) error { return handlers.Emit(c, deposited(d)) })
+		handlers.Evolve(top.Logic(), func(c *handlers.Context, d deposited) error { *s.Of(c) += d.Amount; return nil })
+		p := handlers.NewProjection("seen", new(int64))
+		handlers.Apply(p, func(n *int64, _ *handlers.Context, d deposited) error { *n += d.Amount; return nil })
+		top.Project(p, headrace.LaneOptions{})
+		return top, s, p
+	}
+	top, _, _ := build()
+	e := openTop(t, dir, top)
+	messages := make([]headrace.Message, 5)
+	for i := range messages {
+		messages[i] = headrace.Message{Value: deposit{Amount: 1}}
+	}
+	first, err := producer(t, e, "web").PublishBatch(limit(t), messages) // their decisions stand behind all of them
+	require.NoError(t, err)
+	closeEngine(t, e)
+	for i := range int64(len(messages)) {
+		top, s, p := build()
+		_, err := headrace.Replay(dir, top, headrace.ReplayOptions{Until: first + i})
+		require.NoError(t, err)
+		s.View(func(n *int64, at int64) {
+			require.Equal(t, i+1, *n)
+			require.Equal(t, first+i, at)
+		})
+		p.View(func(n *int64, _ int64) { require.Zero(t, *n) })
+	}
+}

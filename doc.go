@@ -87,4 +87,8 @@
 // handlers; event/schema and event/cloudevents on event; audit looks into a log from outside; headracetest tests
 // applications: given events, when a command, then events. The folder
 // examples is a guide in ten small programs.
+//
+// What needs other modules is one of its own, in the same repository: project/sqlite keeps read models in SQLite, observe/otel
+// makes spans, observe/prometheus has a collector, bridge/watermill is a publisher and a subscriber for Watermill, journal/zstd
+// compresses archives.
 package headrace

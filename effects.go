@@ -3,6 +3,7 @@ package headrace
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/headrace/headrace/handlers"
@@ -12,6 +13,10 @@ import (
 // made for an event that a power cut may take back; by default it may be, and the answer that the party outside
 // gave is then to a cause that is no more. Behind Published is a fault.
 func (t *Topology) Effect(e *handlers.Effect, o LaneOptions) {
+	if e == nil {
+		t.faults = append(t.faults, fmt.Errorf("%w: Effect: it is nil", ErrTopology))
+		return
+	}
 	t.add(placed{lane: e.Lane(), emits: true, options: o, effect: e})
 }
 
@@ -49,6 +54,11 @@ func (e *Engine) startEffects() {
 	for _, x := range e.effects {
 		x.Start(host)
 	}
+}
+
+// insideEffect tells whether the caller is the call of an effect.
+func (e *Engine) insideEffect(ctx context.Context) bool {
+	return slices.ContainsFunc(e.effects, func(x *handlers.Effect) bool { return x.Inside(ctx) })
 }
 
 // stopEffects lets no more calls begin and waits for those that run. What waits stays owed.

@@ -673,3 +673,37 @@ func TestEffect_Faults(t *testing.T) {
 		require.ErrorContains(t, err, "bank.deposit")
 	})
 }
+
+// Permanent says that no attempt will mend it: there is no retry, and for the circuit the party has answered.
+func TestEffect_Permanent(t *testing.T) {
+	w := newOutside(t, handlers.EffectOptions{
+		Failure: handlers.FailurePolicy{Retries: 5, Then: handlers.ThenDeadLetter}, Circuit: handlers.Circuit{Failures: 1},
+	}, headrace.Written, func(*handlers.EffectContext, deposit) error { return handlers.Permanent(errBroken) })
+	o, _ := withClock(newYear)
+	e := w.open(t, t.TempDir(), o)
+	for range 3 {
+		publish(t, producer(t, e, "web"), deposit{})
+	}
+	require.NoError(t, e.WaitIdle(limit(t)))
+	require.Equal(t, 3, w.calls())
+	dead := e.DeadLetters()
+	require.Len(t, dead, 3)
+	require.Equal(t, 1, dead[0].Attempts)
+	require.Equal(t, handlers.CircuitClosed, w.effect.Stats().Circuit)
+	closeEngine(t, e)
+}
+
+// What a call leaves running reports nothing any more when it has returned.
+func TestEffect_ReportAfterTheCall(t *testing.T) {
+	kept := make(chan *handlers.EffectContext, 1)
+	w := newOutside(t, handlers.EffectOptions{}, headrace.Written, func(c *handlers.EffectContext, _ deposit) error {
+		kept <- c
+		return nil
+	})
+	e := w.open(t, t.TempDir(), small())
+	publish(t, producer(t, e, "web"), deposit{})
+	require.NoError(t, e.WaitIdle(limit(t)))
+	require.ErrorIs(t, handlers.Report(<-kept, deposited{}), handlers.ErrNotInHandler)
+	closeEngine(t, e)
+	require.Empty(t, w.state())
+}

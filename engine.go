@@ -71,6 +71,8 @@ type Engine struct {
 	halted    chan struct{}
 	follows   sync.WaitGroup // followers that read the journal
 
+	followers handlers.Routines // where their functions run
+
 	snapshotCtx   context.Context // ends when the engine closes or halts
 	stopSnapshots context.CancelFunc
 
@@ -182,6 +184,8 @@ func (e *Engine) start() error {
 	for _, l := range e.lanes {
 		l.EmitTo(e.feedback)
 	}
+	e.dedup.Refusing(e.onLane)
+	e.inbox.Refusing(e.onLane)
 	if err := e.ring.Start(); err != nil {
 		return err
 	}
@@ -213,6 +217,9 @@ func (e *Engine) start() error {
 		}
 	}()
 	e.startEffects()
+	if names := e.unanswered(); len(names) > 0 && len(e.lanes) > 0 {
+		e.log.Info("headrace: commands that nobody here handles; a Call of one is refused", "types", names)
+	}
 	e.log.Info("headrace: open", "last_sequence", e.journal.Written(), "events", h.events, "snapshot", e.snapshots.stats.OpenedAt, "took", time.Since(began))
 	return nil
 }

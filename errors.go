@@ -17,9 +17,9 @@ var (
 	// *handlers.HandlerError, journal.ErrNoSpace, handlers.ErrFeedbackFull, …
 	ErrHalted = errors.New("headrace: engine has halted")
 
-	// ErrWouldDeadlock reports a call from inside a handler that would wait for the handler's own
-	// lane. A handler publishes with handlers.Emit.
-	ErrWouldDeadlock = errors.New("headrace: call from inside a lane would wait for itself; use handlers.Emit")
+	// ErrWouldDeadlock reports a call from inside a handler, the call of an effect or a follower's function that would
+	// wait for what it comes from. A handler publishes with handlers.Emit.
+	ErrWouldDeadlock = errors.New("headrace: call from inside a handler would wait for itself; a handler on a lane publishes with handlers.Emit")
 
 	// ErrWouldBlock reports a TryPublish where Publish would wait.
 	ErrWouldBlock = errors.New("headrace: publishing now would wait")
@@ -33,6 +33,9 @@ var (
 
 	// ErrCalling reports a Call with an id for which another Call waits.
 	ErrCalling = errors.New("headrace: a call with this id is waiting")
+
+	// ErrNoHandler reports a Call of a command that no handler of the engine could answer. It was not published.
+	ErrNoHandler = errors.New("headrace: nobody here handles this command")
 
 	// ErrUnknownLane reports the name of a lane or projection that the topology does not have.
 	ErrUnknownLane = errors.New("headrace: no lane of this name")

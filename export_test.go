@@ -1,6 +1,7 @@
 package headrace
 
 import (
+	"maps"
 	"testing"
 
 	"github.com/headrace/headrace/journal"
@@ -57,4 +58,12 @@ func (o ReplayOptions) WithReader(span int, fn func(sequence int64) error) Repla
 		}
 	}
 	return o
+}
+
+// OptionsOf returns o as OpenConfig makes it for a journal, by what c says.
+func OptionsOf(c Config, o Options) (Options, error) {
+	known := o.settings()
+	maps.Copy(known, o.journalSettings())
+	err := c.refuse(known)
+	return o, err
 }

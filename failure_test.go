@@ -212,7 +212,8 @@ func TestFailure_DeadLetter_RedriveAndDiscard(t *testing.T) {
 	require.Equal(t, map[int64][]int64{-1: {9}}, w.state())
 	_, err = e.Redrive(limit(t), "work", seqs[1])
 	require.ErrorIs(t, err, headrace.ErrNotParked, "it waits behind another")
-	_, err = e.Redrive(limit(t), "work", seqs[0])
+	failed := e.DeadLetters()[0].FailedID
+	again, err := e.Redrive(limit(t), "work", seqs[0])
 	require.NoError(t, err)
 	settleLogic(t, e)
 	require.Equal(t, 2, e.DeadLetters()[0].Attempts, "still broken")
@@ -237,8 +238,13 @@ func TestFailure_DeadLetter_RedriveAndDiscard(t *testing.T) {
 	closeEngine(t, e)
 	require.Equal(t, []int64{1, 2, 3, 4}, w.state()[1])
 
+	log := readLog(t, dir)
+	redriven := log[again-1].header // goes on with the conversation, in answer to the failure
+	require.Equal(t, failed, redriven.CausationID)
+	require.Equal(t, log[seqs[0]-1].header.ID, redriven.CorrelationID)
+	require.Equal(t, "account 1", redriven.Key)
 	byID := map[event.ID]logged{}
-	for _, l := range readLog(t, dir) { // causation names an earlier event of the same conversation
+	for _, l := range log { // causation names an earlier event of the same conversation
 		if cause, ok := byID[l.header.CausationID]; ok && l.header.Producer == "work" && l.header.Kind != 0 {
 			conversation := cause.header.CorrelationID
 			if conversation.IsZero() {
@@ -473,4 +479,23 @@ func TestFailure_Faults(t *testing.T) {
 	for _, want := range []string{`"on"`, `"nobody"`, "Retries = -1", "Factor = 0.5", "Timeout", `"d"): the lane does not stand behind`} {
 		require.ErrorContains(t, err, want)
 	}
+}
+
+// Each retry waits longer than the one before, and none longer than Max.
+func TestFailure_Backoff_UpToMax(t *testing.T) {
+	o, clock := withClock(newYear)
+	policy := handlers.FailurePolicy{Retries: 9, Backoff: handlers.Backoff{First: time.Second, Factor: 4, Max: 10 * time.Second}, Then: handlers.ThenSkip}
+	w := newWorks(t, &policy, brokenOn(1))
+	e, err := headrace.Open(t.TempDir(), w.topology, o)
+	require.NoError(t, err)
+	w.publish(t, e, 1, 1)
+	for _, want := range []time.Duration{1, 4, 10, 10} {
+		require.NoError(t, e.WaitIdle(limit(t)))
+		parked := e.Parked()
+		require.Len(t, parked, 1)
+		require.Equal(t, want*time.Second, parked[0].RetryAt.Sub(clock.Now()))
+		clock.Set(parked[0].RetryAt)
+	}
+	require.NoError(t, e.WaitIdle(limit(t)))
+	closeEngine(t, e)
 }

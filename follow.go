@@ -72,6 +72,7 @@ func (e *Engine) follow(ctx context.Context, o FollowOptions, take func(*followe
 	if o.Name != "" {
 		f.path = filepath.Join(e.dir, checkpointFolder, o.Name)
 	}
+	defer e.followers.Leave(e.followers.Enter())
 	err = f.run(ctx)
 	if f.failed == nil && errors.Is(err, context.Canceled) && context.Cause(ctx) == ErrClosed {
 		return ErrClosed // not the caller's context ended, but Close's patience

@@ -85,6 +85,7 @@ func (g *group) join(all []*member) bool {
 func (g *group) work(ctx context.Context, m *member, fn func(context.Context, handlers.Delivery) error) error {
 	var now *share
 	defer func() { g.leave(m, now) }() // also when fn panics or ends the goroutine
+	defer g.engine.followers.Leave(g.engine.followers.Enter())
 	for {
 		g.mu.Lock()
 		switch {

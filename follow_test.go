@@ -105,6 +105,41 @@ func TestFollow_Close_ReadsToTheEnd(t *testing.T) {
 	require.Len(t, got, 101)
 }
 
+// By default a follower gets nothing that a power cut may take back, however long that takes; with Provisional it does not
+// wait for it.
+func TestFollow_UpToTheDurable(t *testing.T) {
+	o := small()
+	o.Journal.Durability = journal.Interval(time.Hour)
+	e := open(t, t.TempDir(), newAppWith(t, nil), o)
+	p := producer(t, e, "web")
+	const n = 100
+	early, done := make(chan int64), make(chan error, 2)
+	late := 0
+	go func() {
+		done <- e.Follow(limit(t), headrace.FollowOptions{}, func(_ context.Context, d handlers.Delivery) error {
+			if d.Sequence > e.Durable() {
+				t.Errorf("event %d was delivered, and %d is durable", d.Sequence, e.Durable())
+			}
+			late++
+			return nil
+		})
+	}()
+	go func() {
+		done <- e.Follow(limit(t), headrace.FollowOptions{Provisional: true}, func(_ context.Context, d handlers.Delivery) error {
+			early <- d.Sequence
+			return nil
+		})
+	}()
+	await(t, func() bool { return len(e.Health().Followers) == 2 })
+	for range n {
+		require.Equal(t, publish(t, p, note{"x"}), <-early)
+	}
+	closeEngine(t, e)
+	require.NoError(t, <-done)
+	require.NoError(t, <-done)
+	require.Equal(t, n, late)
+}
+
 func TestFollow_Checkpoint_GoesOn(t *testing.T) {
 	dir := t.TempDir()
 	var got []int64

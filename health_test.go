@@ -17,6 +17,7 @@ import (
 	"github.com/headrace/headrace/event"
 	"github.com/headrace/headrace/handlers"
 	"github.com/headrace/headrace/headracetest"
+	"github.com/headrace/headrace/journal"
 )
 
 func TestHealth_SaysHowItIs(t *testing.T) {
@@ -97,6 +98,43 @@ func TestHealth_SaysHowItIs(t *testing.T) {
 	_ = e.Close(limit(t)) // the second note closes a closed channel: it halts
 	require.Equal(t, headrace.StateHalted, e.Health().State)
 	require.Contains(t, e.Health().Error, "slow")
+}
+
+// What a power cut would take, in events, bytes and time; timers; circuits that keep calls back.
+func TestHealth_LossWindow_Timers_Circuits(t *testing.T) {
+	o, clock := withClock(newYear)
+	o.Journal.Durability = journal.Interval(time.Hour)
+	top := headrace.NewTopology(registry(t))
+	top.Effect(handlers.NewEffect("gateway", func(*handlers.EffectContext, deposit) error { return errBroken },
+		handlers.EffectOptions{Failure: handlers.FailurePolicy{Then: handlers.ThenSkip}, Circuit: handlers.Circuit{Failures: 1, OpenFor: time.Minute}}), headrace.LaneOptions{})
+	e, err := headrace.Open(t.TempDir(), top, o)
+	require.NoError(t, err)
+	web := producer(t, e, "web")
+	before := e.Health()
+	require.Zero(t, before.Timers)
+	require.Empty(t, before.OpenCircuits)
+	const n = 10
+	for range n {
+		publish(t, web, note{strings.Repeat("x", 100)})
+	}
+	_, err = headrace.PublishAt(limit(t), web, note{"later"}, newYear.Add(time.Hour), "", headrace.Meta{})
+	require.NoError(t, err)
+	require.NoError(t, e.WaitIdle(limit(t)))
+	h := e.Health()
+	require.EqualValues(t, 1, h.Timers)
+	require.Equal(t, h.Written-h.Durable, h.AtRisk.Events)
+	require.GreaterOrEqual(t, h.AtRisk.Events, int64(n+1))
+	require.Greater(t, h.AtRisk.Bytes, int64(n*100))
+	require.Less(t, h.AtRisk.Bytes, int64(n*1000))
+	await(t, func() bool { return e.Health().AtRisk.Age > 0 })
+
+	publish(t, web, deposit{})
+	require.NoError(t, e.WaitIdle(limit(t)))
+	require.Equal(t, []string{"gateway"}, e.Health().OpenCircuits)
+	clock.Advance(time.Hour)
+	await(t, func() bool { h := e.Health(); return h.Timers == 0 })
+	closeEngine(t, e)
+	require.Zero(t, e.Health().AtRisk)
 }
 
 func TestHealth_AfterClose(t *testing.T) {

@@ -14,9 +14,9 @@ import (
 // others go on publishing it may never return. It is for tests, and for programs that run to an end; followers
 // are not waited for.
 //
-// Errors: that of ctx; ErrHalted, ErrClosed; ErrWouldDeadlock in a handler.
+// Errors: that of ctx; ErrHalted, ErrClosed; ErrWouldDeadlock in a handler, and in the call of an effect.
 func (e *Engine) WaitIdle(ctx context.Context) error {
-	if handlers.InLane(ctx) || handlers.OnLane(e.lanes) {
+	if handlers.InLane(ctx) || handlers.OnLane(e.lanes) || e.insideEffect(ctx) {
 		return ErrWouldDeadlock
 	}
 	for {

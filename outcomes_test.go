@@ -174,3 +174,41 @@ func TestPublishAt_KeepsTheStreamVersion(t *testing.T) {
 	require.EqualValues(t, 3, <-versions)
 	closeEngine(t, e)
 }
+
+// A handler that fails again when its event is delivered again takes back what it has changed; the handlers before it have
+// had the event the first time, and do not have it again.
+func TestKeep_HandlersBefore_WhenItIsTriedAgain(t *testing.T) {
+	build := func() (*headrace.Topology, *handlers.State[till]) {
+		top := headrace.NewTopology(registry(t))
+		l := top.Logic()
+		state := handlers.Keep(l, "till", newTill)
+		handlers.Fold(l, func(c *handlers.Context, d deposit) error { state.Of(c).Events++; return nil })
+		handlers.On(l, "unlucky", func(c *handlers.Context, d deposit) error {
+			state.Of(c).Events += 1000
+			if c.Attempt() < 3 {
+				return errBroken
+			}
+			return nil
+		})
+		l.OnFailure("unlucky", handlers.FailurePolicy{Retries: 2, Backoff: handlers.Backoff{First: time.Second}})
+		return top, state
+	}
+	dir := t.TempDir()
+	o, clock := withClock(newYear)
+	top, state := build()
+	e, err := headrace.Open(dir, top, o)
+	require.NoError(t, err)
+	publish(t, producer(t, e, "p"), deposit{1, 1})
+	for attempt := 1; attempt <= 2; attempt++ {
+		require.NoError(t, e.WaitIdle(limit(t)))
+		require.Equal(t, 1, tillOf(state).Events, "after attempt %d", attempt)
+		clock.Advance(time.Minute)
+	}
+	require.NoError(t, e.WaitIdle(limit(t)))
+	closeEngine(t, e)
+	require.Equal(t, 1001, tillOf(state).Events)
+	again, replayed := build()
+	_, err = headrace.Replay(dir, again, headrace.ReplayOptions{})
+	require.NoError(t, err)
+	require.Equal(t, tillOf(state), tillOf(replayed))
+}

@@ -260,7 +260,7 @@ func (p *Producer) admit(ctx context.Context) error {
 			return e.stopped(ctx, err)
 		}
 	}
-	if e.crowd.Full() && p != e.ticker && !handlers.InEffect(ctx) { // what the engine itself publishes lets causes go on
+	if e.crowd.Full() && p != e.ticker && !handlers.InEffect(ctx) && !e.insideEffect(ctx) { // what the engine itself publishes lets causes go on
 		if handlers.OnLane(e.lanes) {
 			return ErrWouldDeadlock
 		}

@@ -159,7 +159,7 @@ func TestEmit_EnvelopeContinuesTheCause(t *testing.T) {
 	dir := t.TempDir()
 	e := open(t, dir, newApp(t), small())
 	corr := event.NewID()
-	seq, err := headrace.Publish(limit(t), producer(t, e, "web"), deposit{}, headrace.Meta{Key: "account 1", CorrelationID: corr, Time: time.Unix(1, 2)})
+	seq, err := headrace.Publish(limit(t), producer(t, e, "web"), deposit{}, headrace.Meta{Key: "account 1", CorrelationID: corr, Time: time.Unix(1, 2), Trace: publishTrace})
 	require.NoError(t, err)
 	bare := publish(t, producer(t, e, "web"), deposit{})
 	closeEngine(t, e)
@@ -176,6 +176,7 @@ func TestEmit_EnvelopeContinuesTheCause(t *testing.T) {
 	answer := byCause[seq]
 	require.Equal(t, corr, answer.CorrelationID)
 	require.Equal(t, cause.ID, answer.CausationID)
+	require.Equal(t, publishTrace, answer.Trace)
 	require.Equal(t, "account 1", answer.Key)
 	require.Equal(t, "teller", answer.Producer)
 	require.Equal(t, event.Notification, answer.Kind)

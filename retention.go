@@ -50,14 +50,17 @@ const (
 // Options.Retention. The report names, as HeldBy, what keeps a segment that r gives up: the snapshots (as long as there
 // are fewer than SnapshotOptions.Keep that fit, everything), parked events, a follower.
 //
-// It reads and checks every snapshot that is relied on, so it takes as long. Errors are ErrClosed, ErrHalted and
-// those of journal.Journal.Trim.
+// It reads and checks every snapshot that is relied on, so it takes as long. Errors are ErrClosed, ErrHalted,
+// ErrWouldDeadlock in a handler, and those of journal.Journal.Trim.
 func (e *Engine) Trim(r Retention) (journal.TrimReport, error) {
 	if err := r.validate(); err != nil {
 		return journal.TrimReport{}, err
 	}
 	if e.inMemory() {
 		return journal.TrimReport{}, ErrNoLog
+	}
+	if handlers.OnLane(e.lanes) { // a snapshot that is being taken waits for the lane
+		return journal.TrimReport{}, ErrWouldDeadlock
 	}
 	if err := e.snapshots.begin(e.ctx); err != nil {
 		return journal.TrimReport{}, e.stopped(context.Background(), err)

@@ -493,7 +493,7 @@ func TestReplay_AsOfTime_FromTheNearestSnapshot(t *testing.T) {
 	require.Len(t, snaps, 3)
 	for i, m := range moments {
 		for _, o := range []headrace.ReplayOptions{
-			{UntilTime: m.at}, {UntilTime: m.at.Add(30 * time.Minute)}, {Until: m.sequence}, {UntilTime: m.at, FromStart: true},
+			{UntilTime: m.at}, {UntilTime: m.at.Add(time.Hour - 1)}, {Until: m.sequence}, {UntilTime: m.at, FromStart: true},
 		} {
 			top, s := counted(t)
 			got, err := headrace.Replay(dir, top, o)
@@ -507,6 +507,7 @@ func TestReplay_AsOfTime_FromTheNearestSnapshot(t *testing.T) {
 				}
 			}
 			require.Equal(t, want, got.Snapshot)
+			require.Empty(t, got.PassedOver, "what is of a later time is not passed over")
 		}
 	}
 	top, s := counted(t)
@@ -634,4 +635,58 @@ func TestSnapshot_HandlerThatAnswersSeldom_AfterAKill(t *testing.T) {
 	replayed, err := whole.Hashes()
 	require.NoError(t, err)
 	require.Equal(t, replayed, live)
+}
+
+// Two handlers that change one state by the same events, in another order than before, may make another state of them.
+func TestOpen_HandlersInAnotherOrder_ReplaysTheLog(t *testing.T) {
+	dir := t.TempDir()
+	build := func(first, second string) (*headrace.Topology, *handlers.State[[]string]) {
+		top := headrace.NewTopology(registry(t))
+		s := handlers.Keep(top.Logic(), "order", func() *[]string { return new([]string) })
+		for _, id := range []string{first, second} {
+			handlers.On(top.Logic(), id, func(c *handlers.Context, _ deposit) error {
+				*s.Of(c) = append(*s.Of(c), id)
+				return nil
+			})
+		}
+		top.AnsweredByMany("bank.deposit")
+		return top, s
+	}
+	top, _ := build("a", "b")
+	e := openTop(t, dir, top)
+	publish(t, producer(t, e, "web"), deposit{})
+	_, err := e.Snapshot(limit(t))
+	require.NoError(t, err)
+	closeEngine(t, e)
+	top, s := build("b", "a")
+	e = openTop(t, dir, top)
+	require.Zero(t, e.Stats().Snapshots.OpenedAt)
+	require.ErrorContains(t, errors.Join(e.Stats().Snapshots.PassedOver...), "another order")
+	s.View(func(v *[]string, _ int64) { require.Equal(t, []string{"b", "a"}, *v) })
+	closeEngine(t, e)
+}
+
+// A snapshot of another log, with events of the same numbers, is passed over.
+func TestOpen_SnapshotOfAnotherLog_IsPassedOver(t *testing.T) {
+	dirs := [2]string{t.TempDir(), t.TempDir()}
+	for i, dir := range dirs {
+		top, _ := counted(t)
+		e := openTop(t, dir, top)
+		for range 10 * (i + 1) {
+			publish(t, producer(t, e, "web"), deposit{Account: 1, Amount: int64(i + 1)})
+		}
+		require.NoError(t, e.WaitIdle(limit(t)))
+		if i == 0 {
+			_, err := e.Snapshot(limit(t))
+			require.NoError(t, err)
+		}
+		closeEngine(t, e)
+	}
+	require.NoError(t, os.CopyFS(filepath.Join(dirs[1], "snapshots"), os.DirFS(filepath.Join(dirs[0], "snapshots"))))
+	top, s := counted(t)
+	e := openTop(t, dirs[1], top)
+	require.Zero(t, e.Stats().Snapshots.OpenedAt)
+	require.ErrorContains(t, errors.Join(e.Stats().Snapshots.PassedOver...), "another event")
+	require.Equal(t, 20, tillOf(s).Events)
+	closeEngine(t, e)
 }

@@ -344,3 +344,38 @@ func TestSchedule_SystemClock(t *testing.T) {
 	a.await(50)
 	closeEngine(t, e)
 }
+
+// What fires is in the version in which it was scheduled, and begins a chain of events causing events anew, however often.
+func TestSchedule_VersionAndDepth(t *testing.T) {
+	dir := t.TempDir()
+	o, clock := withClock(newYear)
+	o.CascadeDepth = 3
+	r := event.NewRegistry()
+	event.MustRegister[note](r, "note", 5)
+	top := headrace.NewTopology(r)
+	const n = 10
+	handlers.Decide(top.Logic(), "again", func(c *handlers.Context, v note) error {
+		if len(v.Text) == n {
+			return nil
+		}
+		return handlers.Schedule(c, note{v.Text + "x"}, c.Time().Add(time.Second), handlers.ScheduleOptions{})
+	})
+	e, err := headrace.Open(dir, top, o)
+	require.NoError(t, err)
+	publish(t, producer(t, e, "web"), note{})
+	for range n {
+		require.NoError(t, e.WaitIdle(limit(t)))
+		clock.Advance(time.Second)
+	}
+	require.NoError(t, e.WaitIdle(limit(t)))
+	closeEngine(t, e)
+	fired := 0
+	for _, l := range readLog(t, dir) {
+		if l.typeID >= handlers.FirstUserType && l.header.HasOrigin {
+			fired++
+			require.EqualValues(t, 5, l.header.Version)
+			require.EqualValues(t, 1, l.header.Origin.Depth)
+		}
+	}
+	require.Equal(t, n, fired)
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"sync/atomic"
 
@@ -107,6 +108,10 @@ func (t *Topology) Lane(name string, o LaneOptions) *handlers.Lane {
 
 // Project adds a read model on a lane of its own.
 func (t *Topology) Project(p Projector, o LaneOptions) {
+	if v := reflect.ValueOf(p); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+		t.faults = append(t.faults, fmt.Errorf("%w: Project: the projection is nil", ErrTopology))
+		return
+	}
 	t.add(placed{lane: p.Lane(), options: o, projector: p})
 }
 
@@ -204,8 +209,8 @@ func (t *Topology) use(slots int) error {
 func (t *Topology) AnsweredByMany(command string) { t.byMany[command] = true }
 
 // checkCommands finds command types that more than one handler answers: who has sent the command could not
-// tell whose answer it gets. Folds and projections do not answer. A command that nobody answers here
-// is for another program that reads the log.
+// tell whose answer it gets. Folds and projections do not answer. A command that nobody answers here may be
+// for another program that reads the log: that is no fault, but Open logs it, and a Call of it is ErrNoHandler.
 func (t *Topology) checkCommands() []error {
 	var faults []error
 	for _, c := range t.registry.Types() {

@@ -60,6 +60,14 @@ func (e *Engine) await(ctx context.Context, c *ring.Consumer, seq int64) error {
 	return nil
 }
 
+// onLane returns ErrWouldDeadlock on the goroutine of a lane, which must not wait for producers: they may wait for it.
+func (e *Engine) onLane() error {
+	if handlers.OnLane(e.lanes) {
+		return ErrWouldDeadlock
+	}
+	return nil
+}
+
 // Written is the highest sequence that is in the page cache, Durable the highest that is synced.
 func (e *Engine) Written() int64 { return e.journal.Written() }
 

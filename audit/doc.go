@@ -29,5 +29,5 @@
 // journal for what a root protects from, and Options.Chain for keeping one.
 //
 // A proof shows that what is there is true. That nothing was left out it shows only for an export without a
-// filter, where no event lies between: Verified.Hidden counts the records that are not shown.
+// filter, where no event lies between: Verified.Missing counts the records that are not shown.
 package audit

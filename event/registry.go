@@ -11,7 +11,7 @@ import (
 )
 
 // Registry knows the event types of a program: name, version, kind and Go type of each, and the
-// upcasters between their versions. Make one with NewRegistry.
+// upcasters between their versions. The zero Registry is empty.
 //
 // Every method and function of a Registry is safe for concurrent use, and lookups take no lock.
 // Freeze ends the time of registrations; an engine does so when it opens.
@@ -32,10 +32,16 @@ type tables struct {
 }
 
 // NewRegistry returns an empty Registry.
-func NewRegistry() *Registry {
-	r := new(Registry)
-	r.tables.Store(new(tables))
-	return r
+func NewRegistry() *Registry { return new(Registry) }
+
+// noTables are those of a registry that nothing was registered with.
+var noTables = new(tables)
+
+func (r *Registry) load() *tables {
+	if t := r.tables.Load(); t != nil {
+		return t
+	}
+	return noTables
 }
 
 // TypeOptions are the choices of Register. The zero value is the default.
@@ -141,9 +147,12 @@ func (r *Registry) add(c indexed) error {
 
 // change applies f to a copy of the tables and publishes it, unless f fails.
 func (r *Registry) change(f func(*tables) error) error {
+	if r == nil {
+		return errNoRegistry
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	old := r.tables.Load()
+	old := r.load()
 	if old.frozen {
 		return ErrFrozen
 	}
@@ -178,29 +187,29 @@ func (r *Registry) Freeze() {
 }
 
 // Frozen reports whether Freeze was called.
-func (r *Registry) Frozen() bool { return r.tables.Load().frozen }
+func (r *Registry) Frozen() bool { return r.load().frozen }
 
 // Types returns the registered types in the order of registration; Codec.Index counts them.
 func (r *Registry) Types() []Codec {
-	return append([]Codec(nil), r.tables.Load().types...)
+	return append([]Codec(nil), r.load().types...)
 }
 
 // ByName returns the type registered under name.
 func (r *Registry) ByName(name string) (Codec, bool) {
-	c, ok := r.tables.Load().byName[name]
+	c, ok := r.load().byName[name]
 	return c, ok
 }
 
 // ByGoType returns the type registered for a Go type.
 func (r *Registry) ByGoType(t reflect.Type) (Codec, bool) {
-	c, ok := r.tables.Load().byGoType[t]
+	c, ok := r.load().byGoType[t]
 	return c, ok
 }
 
 // CodecOf returns the type registered for T; where there is none, an ErrUnregistered that names
 // T. It costs a map lookup and does not allocate.
 func CodecOf[T any](r *Registry) (*Type[T], error) {
-	if c, ok := r.tables.Load().byGoType[reflect.TypeFor[T]()]; ok {
+	if c, ok := r.load().byGoType[reflect.TypeFor[T]()]; ok {
 		return c.(*Type[T]), nil
 	}
 	return nil, fmt.Errorf("%w: Go type %v; call event.Register before the engine opens",

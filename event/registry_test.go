@@ -130,7 +130,7 @@ func TestRegistry_ConcurrentRegistrationsAndLookups(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	require.Len(t, r.tables.Load().upcasters, 400)
+	require.Len(t, r.load().upcasters, 400)
 }
 
 // priced is version 3 of an event whose versions 1 and 2 had other fields.
@@ -260,4 +260,25 @@ func TestCatalog_Concurrent(t *testing.T) {
 		require.Equal(t, ids[0], other)
 	}
 	require.Equal(t, 200, c.Len())
+}
+
+// The zero Registry is an empty one; none at all is an error.
+func TestRegistry_ZeroAndNil(t *testing.T) {
+	var zero Registry
+	_, ok := zero.ByName("priced")
+	require.False(t, ok)
+	require.Empty(t, zero.Types())
+	require.False(t, zero.Frozen())
+	_, err := Register[struct{ N int }](&zero, "n", 1)
+	require.NoError(t, err)
+	_, ok = zero.ByName("n")
+	require.True(t, ok)
+	zero.Freeze()
+	require.True(t, zero.Frozen())
+	require.False(t, new(Registry).Frozen(), "they share nothing")
+	_, err = Register[struct{ N int }](nil, "n", 1)
+	require.ErrorIs(t, err, errNoRegistry)
+	require.ErrorIs(t, (*Registry)(nil).Rename("a", "b"), errNoRegistry)
+	new(Registry).Freeze()
+	(*Registry)(nil).Freeze()
 }

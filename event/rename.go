@@ -77,7 +77,7 @@ func (t *tables) unused(name string) error {
 // Current returns the registered type for a name that a log uses: by that name, or by what it was
 // renamed to.
 func (r *Registry) Current(name string) (Codec, bool) {
-	t := r.tables.Load()
+	t := r.load()
 	if now, ok := t.renamed[name]; ok {
 		name = now
 	}
@@ -88,7 +88,7 @@ func (r *Registry) Current(name string) (Codec, bool) {
 // OldNames returns the names that the type called name had before, in order.
 func (r *Registry) OldNames(name string) []string {
 	var old []string
-	for from, to := range r.tables.Load().renamed {
+	for from, to := range r.load().renamed {
 		if to == name {
 			old = append(old, from)
 		}
@@ -100,7 +100,7 @@ func (r *Registry) OldNames(name string) []string {
 // Retired returns the retired names, in order.
 func (r *Registry) Retired() []string {
 	var names []string
-	for name := range r.tables.Load().retired {
+	for name := range r.load().retired {
 		names = append(names, name)
 	}
 	slices.Sort(names)
@@ -110,7 +110,7 @@ func (r *Registry) Retired() []string {
 // OldestLiftable returns the oldest version of the type called name that its upcasters lift to the
 // registered one without a missing step; 0 if the name is not registered.
 func (r *Registry) OldestLiftable(name string) uint16 {
-	t := r.tables.Load()
+	t := r.load()
 	c, ok := t.byName[name]
 	if !ok {
 		return 0

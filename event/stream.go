@@ -8,10 +8,11 @@ import (
 )
 
 var (
-	errNil    = errors.New("nil pointer")
-	errShrunk = errors.New("AppendMsgpack returned less than it was given")
-	errExt    = errors.New("extension where a map is expected")
-	errUnread = errors.New("UnreadByte without ReadByte")
+	errNil        = errors.New("nil pointer")
+	errNoRegistry = errors.New("the registry is nil")
+	errShrunk     = errors.New("AppendMsgpack returned less than it was given")
+	errExt        = errors.New("extension where a map is expected")
+	errUnread     = errors.New("UnreadByte without ReadByte")
 )
 
 // located turns an error of package pack into one of this package.

@@ -70,7 +70,7 @@ func (r *Registry) lift(name string, from, to uint16, payload []byte) (out []byt
 	if from > to || from == 0 {
 		return nil, &VersionError{Type: name, Got: from, Registered: to}
 	}
-	t := r.tables.Load()
+	t := r.load()
 	// Look for all steps before taking the first: half a way is no way.
 	for at := from; at < to; at++ {
 		if t.upcasters[upcastStep{name, at}] == nil {

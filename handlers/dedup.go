@@ -15,6 +15,8 @@ import (
 //
 // All methods may be called from any goroutine.
 type Dedup struct {
+	refuse func() error // why the caller may not wait; nil: everybody may
+
 	mu      sync.Mutex
 	settled *sync.Cond // an id in flight was settled
 	index   map[event.ID]int
@@ -34,6 +36,18 @@ func NewDedup(n int) *Dedup {
 	d := &Dedup{index: make(map[event.ID]int, n), window: make([]dedupEntry, n)}
 	d.settled = sync.NewCond(&d.mu)
 	return d
+}
+
+// Refusing makes Begin ask before it waits, and return the error that refuse gives, if that is one. It is the engine's to
+// call, before anybody publishes.
+func (d *Dedup) Refusing(refuse func() error) { d.refuse = refuse }
+
+// Known tells whether id is remembered, or in flight.
+func (d *Dedup) Known(id event.ID) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, known := d.index[id]
+	return known
 }
 
 // Begin asks whether id may be published. If fresh, the caller publishes and then calls Done, or
@@ -56,6 +70,11 @@ func (d *Dedup) Begin(ctx context.Context, id event.ID, typeID uint16) (seq int6
 		if e.seq != 0 {
 			d.hits++
 			return e.seq, false, nil
+		}
+		if d.refuse != nil && ctx.Err() == nil {
+			if err := d.refuse(); err != nil {
+				return 0, false, err
+			}
 		}
 		if err := d.await(ctx); err != nil {
 			return 0, false, err

@@ -12,6 +12,7 @@ type dispatcher interface {
 	run(c *Context) error
 	arrange()      // after the last registration
 	decides() bool // nothing of it runs when the log is replayed: its handlers only decide, and none has parked anything
+	emits() bool   // one of its handlers may
 	deliver(c *Context, r *reaction) (bool, error)
 	addFiltered(f *filtered, order int) bool // false: the handler is there already
 }
@@ -47,6 +48,10 @@ func (d *typed[T]) decides() bool {
 		}
 	}
 	return true
+}
+
+func (d *typed[T]) emits() bool {
+	return slices.ContainsFunc(d.calls, func(k call[T]) bool { return k.handler.emits() })
 }
 
 func (r *reaction) place() int {

@@ -66,6 +66,7 @@ type Effect struct {
 	from    int64      // causes after it are answered
 	run     *effectRun // nil unless an engine runs it; guarded by the lane's lock
 	limits  Limits
+	calling Routines // where its calls run
 }
 
 // EffectOptions configures an effect; the zero value is the default.
@@ -197,5 +198,6 @@ type effectCause struct{}
 func (effectCause) run(*Context) error                        { return nil }
 func (effectCause) arrange()                                  {}
 func (effectCause) decides() bool                             { return false }
+func (effectCause) emits() bool                               { return true }
 func (effectCause) deliver(*Context, *reaction) (bool, error) { return false, nil }
 func (effectCause) addFiltered(*filtered, int) bool           { return false }

@@ -97,9 +97,12 @@ func (e *Effect) Stopped(ctx context.Context) error {
 
 // WaitIdle returns when nothing waits for a worker and no call runs: every cause that the effect has seen is
 // answered or parked. To wait for a certain event, let the engine wait for the effect first (Engine.WaitFor
-// with the effect's name). It returns the error of ctx if that ends first, and ErrNotRunning outside an engine and
-// when that halts. It must not be called from a handler.
+// with the effect's name). It returns the error of ctx if that ends first, ErrNotRunning outside an engine and
+// when that halts, and ring.ErrWouldDeadlock in a call of the effect. It must not be called from a handler.
 func (e *Effect) WaitIdle(ctx context.Context) error {
+	if e.Inside(ctx) {
+		return ring.ErrWouldDeadlock
+	}
 	e.lane.lock.Lock()
 	idle := e.run != nil
 	e.lane.lock.Unlock()
@@ -311,7 +314,9 @@ func (r *effectRun) do(k effectCall) {
 	c.Context = ctx
 	why := &failed{ReasonPanic, ring.ErrGoexit}
 	var fatal error
+	routine := e.calling.Enter()
 	defer func() {
+		e.calling.Leave(routine)
 		c.mu.Lock()
 		c.over = true
 		c.mu.Unlock()

@@ -18,6 +18,8 @@ import (
 // The last 256 to 512 offsets of a source are kept as they are, and of those before every 256th, which takes 16 bytes for
 // each of them. All methods may be called from any goroutine.
 type Inbox struct {
+	refuse func() error // why the caller may not wait; nil: everybody may
+
 	mu      sync.Mutex
 	sources map[string]*source
 }
@@ -77,6 +79,9 @@ func (s *source) add(p SourcePlace) {
 // in [From, To] with an offset that is not lower.
 type Repeat struct{ Sequence, From, To int64 }
 
+// Refusing is that of Dedup.
+func (b *Inbox) Refusing(refuse func() error) { b.refuse = refuse }
+
 // Begin asks whether the events of a source with the offsets [first, last] are to be taken in. If fresh the caller
 // publishes them and then calls Done, or Cancel; until then others wait for their turn. If not, Repeat
 // says where the first is. It returns ErrOffset, and the error of ctx if that ends first.
@@ -91,6 +96,11 @@ func (b *Inbox) Begin(ctx context.Context, name string, first, last int64) (r Re
 	select {
 	case s.turn <- struct{}{}:
 	default:
+		if b.refuse != nil && ctx.Err() == nil {
+			if err := b.refuse(); err != nil {
+				return r, false, err
+			}
+		}
 		select {
 		case s.turn <- struct{}{}:
 		case <-ctx.Done():

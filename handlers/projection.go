@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 )
 
@@ -24,6 +25,10 @@ var ErrNotRunning = errors.New("handlers: projection is not running")
 // for errors, statistics and waits; it is unique in an engine.
 func NewProjection[S any](name string, state *S) *Projection[S] {
 	p := &Projection[S]{lane: NewLane(name)}
+	if state == nil {
+		p.lane.faults = append(p.lane.faults, fmt.Errorf("handlers: projection %q: its state is nil", name))
+		state = new(S)
+	}
 	p.state = &State[S]{lane: p.lane, name: name, value: state}
 	p.lane.states = append(p.lane.states, p.state)
 	p.lane.lock, p.lane.declared = &p.mu, true

@@ -149,6 +149,12 @@ func (l *Lane) Answering(t reflect.Type) []string {
 	return ids
 }
 
+// Answers tells whether a handler of the lane may answer events with this type id, by type or by filter. The lane is bound.
+func (l *Lane) Answers(typeID uint16) bool {
+	d := l.dispatcher(typeID)
+	return d != nil && (l.outputs != nil || l.effect != nil) && d.emits()
+}
+
 func add[T any](l *Lane, r *reaction, fn func(*Context, T) error) {
 	l.registers = append(l.registers, register{handler: r, goType: reflect.TypeFor[T](), declared: l.declaring, bind: func(l *Lane, t *Types) (uint16, dispatcher, error) {
 		bound, codec, err := Lookup[T](t)

@@ -44,6 +44,11 @@ func (c *EffectContext) Value(key any) any {
 // wait for effects: they might wait for the call.
 func InEffect(ctx context.Context) bool { return ctx.Value(effectKey{}) != nil }
 
+// Inside reports whether the caller is one of the effect's calls, by its context or by its goroutine.
+func (e *Effect) Inside(ctx context.Context) bool {
+	return ctx.Value(effectKey{}) == e || e.calling.Here()
+}
+
 // Sequence is the cause's number in the log.
 func (c *EffectContext) Sequence() int64 { return c.sequence }
 

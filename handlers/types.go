@@ -94,6 +94,9 @@ func (t *Types) is(id, typeID uint16) bool {
 // Registry returns the registry.
 func (t *Types) Registry() *event.Registry { return t.registry }
 
+// ID returns the id that the type with this name has in the log.
+func (t *Types) ID(name string) (uint16, bool) { return t.catalog.ID(name) }
+
 // Name returns the name of a type id, or "type N" for one that the log never named.
 func (t *Types) Name(id uint16) string {
 	if name, ok := t.catalog.Name(id); ok {

@@ -398,3 +398,13 @@ func ExampleJournal() {
 	// 1 water
 	// 1 <nil> <nil> <nil>
 }
+
+// No name is no directory, and leaves nothing where the program runs.
+func TestOpen_WithoutAName(t *testing.T) {
+	t.Chdir(t.TempDir())
+	_, err := Open("", Options{})
+	require.ErrorIs(t, err, ErrDirectory)
+	names, err := os.ReadDir(".")
+	require.NoError(t, err)
+	require.Empty(t, names)
+}

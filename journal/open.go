@@ -18,6 +18,9 @@ import (
 // ErrFileSystem; ErrPlatform; *NoSpaceError; those of the operating system, wrapped. A failed Open changes nothing but what
 // its recovery had already made durable, and may be repeated.
 func Open(dir string, o Options) (*Journal, error) {
+	if dir == "" { // a lock file would appear where the program runs
+		return nil, wrapOpen(`""`, fmt.Errorf("%w: its name is empty", ErrDirectory))
+	}
 	if err := checkFileSystem(dir, o.withDefaults()); err != nil {
 		return nil, err
 	}

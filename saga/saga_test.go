@@ -419,3 +419,32 @@ func TestContext_CommandKey(t *testing.T) {
 	}
 	require.Len(t, keys, 10)
 }
+
+// An undoing has the time of its step where it has none of its own; a deadline of what is over, and a Resume of what is not
+// stuck, change nothing; where nothing is awaited no timer is left.
+func TestSaga_DeadlinesOfWhatIsOver(t *testing.T) {
+	say := func(v any) any { return headracetest.Key("17", v) }
+	phase := func(app *headracetest.App[*handlers.Projection[saga.Table[order]]]) (p saga.Phase, step string) {
+		app.Parts().View(func(tb *saga.Table[order], _ int64) {
+			i, _ := tb.Get("17")
+			p, step = i.Phase, i.Step
+		})
+		return p, step
+	}
+	app := headracetest.NewWith(t, topology, headracetest.Options{})
+	app.When(say(placed{100}), say(reserved{"A1"})).And()
+	stale := saga.Deadline{Saga: "order", Phase: saga.Doing, Step: "reserve", Version: 1} // in the log behind its answer
+	app.When(say(stale)).ThenNothing().
+		When(say(saga.Resume{Saga: "order"})).ThenNothing()
+	require.EqualValues(t, 1, app.Engine().Health().Timers)
+	app.When(say(paid{OK: true})).ThenIncludes(ship{})
+	require.Zero(t, app.Engine().Health().Timers, "shipping has no time")
+	app.WhenAdvanced(time.Hour).ThenNothing()
+
+	app = headracetest.NewWith(t, topology, headracetest.Options{})
+	app.When(say(placed{100}), say(reserved{"A1"}), say(paid{Why: "declined"})).ThenIncludes(release{"A1"})
+	app.Advance(61 * time.Second)
+	p, step := phase(app)
+	require.Equal(t, saga.Stuck, p)
+	require.Equal(t, "reserve", step)
+}

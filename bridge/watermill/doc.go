@@ -5,7 +5,7 @@
 //	watermill.Register(reg)
 //	eng, err := headrace.Open(dir, headrace.NewTopology(reg), headrace.Options{})
 //	pub, err := watermill.NewPublisher(eng, watermill.PublisherConfig{})
-//	sub, err := watermill.NewSubscriber(eng, watermill.SubscriberConfig{Group: "mails"})
+//	sub := watermill.NewSubscriber(eng, watermill.SubscriberConfig{Group: "mails"})
 //
 // # What holds
 //

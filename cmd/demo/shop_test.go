@@ -15,6 +15,7 @@ import (
 	"github.com/headrace/headrace"
 	"github.com/headrace/headrace/cmd/demo/internal/fulfil"
 	"github.com/headrace/headrace/cmd/demo/internal/shop"
+	"github.com/headrace/headrace/event"
 )
 
 // shopObject is what run --shop --json prints.
@@ -185,4 +186,23 @@ func TestShop_LedgerThatDiffers_IsNamed(t *testing.T) {
 			require.Contains(t, reason, c.says)
 		})
 	}
+}
+
+// An event that somebody was told about, and that the log does not have, is the first of the ten.
+func TestShop_AcknowledgedEventGone_IsNamed(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "d")
+	good(t, "run", "--shop", "--dir", dir, "--orders", "20", "--durability", "none")
+	all := records(t, dir)
+	last := all[len(all)-1]
+	v, err := event.Parse(last.Body)
+	require.NoError(t, err)
+	path := filepath.Join(dir, acksFile)
+	there := ack{last.Sequence, v.ID(), 1, true}
+	require.NoError(t, os.WriteFile(path, ack{1, v.ID(), 1, true}.appendLine(nil), 0o600))
+	require.Contains(t, bad(t, exitFailed, "verify", "--dir", dir), errSequences.Error(), "another event stands there")
+	there.seq++
+	require.NoError(t, os.WriteFile(path, there.appendLine(nil), 0o600))
+	reason := bad(t, exitFailed, "verify", "--dir", dir)
+	require.Contains(t, reason, errSequences.Error())
+	require.Contains(t, reason, fmt.Sprintf("event %d", there.seq))
 }

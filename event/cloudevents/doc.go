@@ -3,7 +3,7 @@
 //
 //	m, err := cloudevents.New(types, d.Type, d.Sequence, d.Event, cloudevents.Options{Source: "/shop"})
 //	text, err := m.AppendJSON(nil)        // structured
-//	m.SetHTTP(request.Header)             // binary: attributes in headers, m.Data is the body
+//	err = m.SetHTTP(request.Header)       // binary: attributes in headers, m.Data is the body
 //
 //	m, err = cloudevents.ParseJSON(text)
 //	header, name, payload, err := m.Event(types)

@@ -30,12 +30,13 @@ func main() {
 	ctx := context.Background()
 
 	types := event.NewRegistry()
+	command := event.TypeOptions{Kind: event.Command} // it has one handler; Open sees to that
 	event.MustRegister[Placed](types, "placed", 1)
-	event.MustRegister[Reserve](types, "reserve", 1)
+	event.MustRegister[Reserve](types, "reserve", 1, command)
 	event.MustRegister[Reserved](types, "reserved", 1)
-	event.MustRegister[Release](types, "release", 1)
+	event.MustRegister[Release](types, "release", 1, command)
 	event.MustRegister[Released](types, "released", 1)
-	event.MustRegister[Charge](types, "charge", 1)
+	event.MustRegister[Charge](types, "charge", 1, command)
 	event.MustRegister[Declined](types, "declined", 1)
 	event.MustRegister[Cancelled](types, "cancelled", 1)
 

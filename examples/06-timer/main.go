@@ -57,9 +57,9 @@ func main() {
 		_, err = headrace.Publish(ctx, web, Placed{}, headrace.Meta{Key: order})
 		check(err)
 	}
-	seq, err := headrace.Publish(ctx, web, Paid{}, headrace.Meta{Key: "1"})
+	_, err = headrace.Publish(ctx, web, Paid{}, headrace.Meta{Key: "1"})
 	check(err)
-	check(eng.WaitFor(ctx, "logic", seq))
+	check(eng.WaitIdle(ctx)) // the timers are set, and one of them is cancelled
 	clock.Advance(time.Hour)
 	fmt.Println("reminder for order", <-reminded)
 	check(eng.Close(ctx))
