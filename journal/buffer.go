@@ -32,6 +32,9 @@ func (j *Journal) flush() error {
 	if w.off == w.base {
 		return nil
 	}
+	if err := j.fillAhead(); err != nil {
+		return err
+	}
 	if err := j.writeAt(w.mem[:w.off-w.base], w.base); err != nil {
 		return err
 	}

@@ -118,14 +118,23 @@ func eventLength(m []byte, off int64) (n int64, ok bool) {
 	}
 	h := m[off : off+recordHeaderBytes : off+recordHeaderBytes]
 	n = int64(le.Uint32(h))
-	if n < recordHeaderBytes || n > int64(len(m))-off || le.Uint64(h[24:])>>16&0xFEFF != uint64(KindEvent) {
+	if n < recordHeaderBytes || n > int64(len(m))-off || !isEvent(le.Uint64(h[24:])) {
 		return 0, false
 	}
-	if over := n & (recordAlign - 1); over != 0 {
-		at := off + n - over
-		return n, at+recordAlign <= int64(len(m)) && le.Uint64(m[at:at+recordAlign:at+recordAlign])>>(8*uint(over)) == 0
+	return n, padded(m, off+n)
+}
+
+// isEvent tells whether kind and flags in bytes 24 to 32 of a header are those of an event.
+func isEvent(w3 uint64) bool { return w3>>16&0xFEFF == uint64(KindEvent) }
+
+// padded tells whether m holds zeros from stop, where a record ends, to where the next one begins.
+func padded(m []byte, stop int64) bool {
+	over := stop & (recordAlign - 1)
+	if over == 0 {
+		return true
 	}
-	return n, true
+	at := stop - over
+	return at+recordAlign <= int64(len(m)) && le.Uint64(m[at:at+recordAlign:at+recordAlign])>>(8*uint(over)) == 0
 }
 
 // advances tells whether records of kind k take a sequence of their own.

@@ -162,7 +162,7 @@ func (r *Reader) leave() error {
 		err = e
 	}
 	r.seg = nil
-	r.win.drop()
+	r.win = window{own: r.win.own} // what it points to may have been in the mapping
 	return err
 }
 
@@ -368,89 +368,97 @@ func (r *Reader) survey() error {
 
 // drain delivers records up to end and gate, and notes the segment's seal in atSeal.
 //
-// Events are decoded here, where the window has verified them, and not by readFrame: its results go
-// through memory, which costs as much as the checksum. Everything else is judged by judge.
+// Most records are events in a row, which the window's run has verified. Everything else is judged
+// by judge.
 func (r *Reader) drain(end, gate int64, fn func(Record) error) (n int, err error) {
-	seg, win := r.seg, &r.win
-	rec := Record{Segment: seg.hdr.id}
 	lastTime := r.o.UntilTime
 	if lastTime == 0 {
 		lastTime = math.MaxInt64
 	}
-	for r.off < end {
+	for r.off < end && r.seg != nil { // fn may have closed the reader
+		if !r.win.run.begins(r.off, r.next, r.time) {
+			if err := r.look(r.off, end, lastTime); err != nil {
+				return n, err
+			}
+		}
+		if r.win.run.n > 0 {
+			k, err := r.handOut(gate, fn)
+			n += k
+			if err != nil || r.win.run.at < r.win.run.n { // the gate
+				return n, err
+			}
+			continue
+		}
 		off := r.off
-		rel := off - win.at
-		if !win.verified(rel) {
-			if rel, err = r.look(off, end); err != nil {
-				return n, err
-			}
+		f, body, next, err := r.judge(off, end)
+		if err != nil {
+			return n, err
 		}
-		var sequence, time, next int64
-		var w3 uint64
-		var crc uint32
-		var body []byte
-		if win.verified(rel) {
-			h := win.buf[rel : rel+recordHeaderBytes : rel+recordHeaderBytes]
-			w0 := le.Uint64(h)
-			sequence, time, w3, crc = int64(le.Uint64(h[8:])), int64(le.Uint64(h[16:])), le.Uint64(h[24:]), uint32(w0>>32)
-			stop := rel + int64(uint32(w0))
-			body = win.buf[rel+recordHeaderBytes : stop : stop]
-			next = off + (int64(uint32(w0))+recordAlign-1)&^(recordAlign-1)
-		}
-		if next == 0 || sequence != r.next || time < r.time {
-			f, b, after, err := r.judge(off, end)
-			if err != nil {
-				return n, err
-			}
-			sequence, time, crc, body, next = f.sequence, f.time, f.crc, b, after
-			w3 = packWord3(f.typ, f.kind, f.flags, f.lag)
-		}
-		kind := Kind(w3 >> 16)
-		if sequence > gate {
+		if f.sequence > gate {
 			return n, nil
 		}
-		if time > lastTime {
+		if f.time > lastTime {
 			r.past = true
 			return n, nil
 		}
-		if (kind.advances() || r.o.Internal) && r.next >= r.skip && (!r.picky || r.pass(kind, uint16(w3), time)) {
-			rec.Sequence, rec.Time, rec.Type = sequence, time, uint16(w3)
-			rec.Kind, rec.Flags, rec.CRC = kind, Flags(w3>>24), crc
-			rec.Body, rec.Offset = body, off
+		if (f.kind.advances() || r.o.Internal) && r.next >= r.skip && (!r.picky || r.pass(f.kind, f.typ, f.time)) {
+			rec := Record{f.sequence, f.time, f.typ, f.kind, f.flags, f.crc, body, off, r.seg.hdr.id}
 			if err := fn(rec); err != nil {
 				if !errors.Is(err, ErrStop) {
 					return n, err
 				}
-				r.step(kind, sequence, time, next)
+				r.step(f.kind, f.sequence, f.time, next)
 				return n + 1, err
 			}
 			n++
 		}
-		if r.step(kind, sequence, time, next); r.atSeal {
+		if r.step(f.kind, f.sequence, f.time, next); r.atSeal {
 			return n, nil
 		}
 	}
 	return n, nil
 }
 
-// look makes the window hold the record at off, if that is worth it, and verifies what it holds from
-// there on. It returns where in the window off is.
-func (r *Reader) look(off, end int64) (rel int64, err error) {
+// handOut delivers the events of the window's run up to gate.
+func (r *Reader) handOut(gate int64, fn func(Record) error) (n int, err error) {
+	for q := &r.win.run; q.at < q.n; {
+		rec := &q.recs[q.at]
+		if rec.Sequence > gate {
+			return n, nil
+		}
+		next, time, sequence := rec.Offset+recordBytes(len(rec.Body)), rec.Time, rec.Sequence
+		if sequence >= r.skip && (!r.picky || r.pass(KindEvent, rec.Type, time)) {
+			if err = fn(*rec); err != nil && !errors.Is(err, ErrStop) {
+				return n, err
+			}
+			n++
+		}
+		r.off, r.time, r.next = next, time, sequence+1
+		q.at++
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// look makes the window hold the record at off, if that is worth it, and its run the good events that it
+// holds from there on.
+func (r *Reader) look(off, end, lastTime int64) error {
 	seg, win := r.seg, &r.win
 	if win.lacks(off) {
 		if seg.arc != nil {
 			stop, err := seg.arc.load(off)
 			if err != nil {
-				return 0, err
+				return err
 			}
 			win.show(seg.mem[off:stop], off)
 		} else {
 			win.fill(seg.f, off, end)
 		}
 	}
-	rel = off - win.at
-	win.verify(rel, seg.hdr.salt)
-	return rel, nil
+	win.run.fill(win, off-win.at, expected{seg.hdr.id, seg.hdr.salt, r.next, r.time, lastTime})
+	return nil
 }
 
 // judge reads the record at off: from the window, if it is good there, else in the mapping, where

@@ -21,6 +21,7 @@ type segment struct {
 	mem   []byte
 	limit int64 // records end at or before it; index and seal come after
 
+	filled   int64         // the writer's: pages below it were put into the page cache, in this life or an earlier one
 	touched  atomic.Int64  // pages below it are present and writable
 	touching time.Duration // spent so far in making them so; guarded by mu
 
@@ -137,14 +138,17 @@ func openSegment(st storage, dir string, seg *found, mapped bool) (*segment, err
 }
 
 // mapFor maps the whole file, or header and control page for a writer that uses pwrite, which
-// touches nothing else.
+// touches nothing else: the first store there must not have the kernel read what is around it, as many
+// small pages of the page cache.
 func (s *segment) mapFor(mapped bool) (err error) {
 	n := s.hdr.size
 	if !mapped {
 		n = recordsOffset
 		s.touched.Store(s.hdr.size)
 	}
-	s.mem, err = s.f.mmap(n, true)
+	if s.mem, err = s.f.mmap(n, true); err == nil && !mapped {
+		s.f.adviseRandom(s.mem)
+	}
 	return err
 }
 
@@ -157,6 +161,7 @@ func (s *segment) unmapRecords() error {
 		return err
 	}
 	s.mem = nil
+	s.filled = s.touched.Load()
 	return s.mapFor(false)
 }
 

@@ -53,6 +53,8 @@ type file interface {
 	touch(m []byte) error
 	// populate makes pages of a mapping present for reading; a hint.
 	populate(m []byte)
+	// adviseRandom says that a page of m which is not there is no reason to read those around it; a hint.
+	adviseRandom(m []byte)
 	// sync makes data and metadata durable; syncData only what is needed to read the data.
 	sync() error
 	syncData() error

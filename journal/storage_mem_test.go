@@ -27,6 +27,7 @@ type memStorage struct {
 	ops    []dirOp                     // what was done to names since, if crashy
 	disk   bool                        // says that it writes back
 	all    bool                        // the hook is called for what has no way to fail visibly too
+	wrote  func(name string, from, to int64)
 }
 
 // dirOp is a creation (from is empty), a rename or a removal (to is empty).
@@ -413,6 +414,9 @@ func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 	if end := off + int64(len(p)); end > f.n.size {
 		f.grow(end)
 	}
+	if f.s.wrote != nil {
+		f.s.wrote(f.name, off, off+int64(len(p)))
+	}
 	return copy(f.n.bytes()[off:], p), nil
 }
 
@@ -474,6 +478,7 @@ func (f *memFile) mmap(n int64, _ bool) ([]byte, error) {
 func (f *memFile) munmap([]byte) error { return f.s.quietOp("munmap", f.name) }
 func (f *memFile) touch([]byte) error  { return f.s.op("touch", f.name) }
 func (f *memFile) populate([]byte)     {}
+func (f *memFile) adviseRandom([]byte) {}
 
 func (f *memFile) sync() error {
 	if err := f.s.op("sync", f.name); err != nil {

@@ -206,6 +206,7 @@ func (f osFile) touch(m []byte) error {
 }
 
 func (f osFile) populate(m []byte)      { _ = sysio.PopulateRead(m) }
+func (f osFile) adviseRandom(m []byte)  { _ = sysio.AdviseRandom(m) }
 func (f osFile) sync() error            { return f.Sync() }
 func (f osFile) syncData() error        { return sysio.SyncData(f.File) }
 func (f osFile) writeback(off, n int64) { _ = sysio.StartWriteback(f.File, off, n) }

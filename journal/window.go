@@ -1,7 +1,5 @@
 package journal
 
-import "github.com/headrace/headrace/internal/crc"
-
 // window is a piece of a segment that a reader copied out of the page cache, to verify and decode
 // records in.
 //
@@ -17,18 +15,13 @@ type window struct {
 	at  int64 // buf[:n] is what lies at [at, at+n) of the segment
 	n   int64
 	own []byte // to copy to
-
-	// buf[from:sound] are records that were verified, all of them events; their places in the
-	// sequence were not.
-	from, sound int64
+	run run    // of the records in it
 }
 
 const (
 	windowBytes = 256 << 10 // well inside of what a processor keeps close by
 	windowFirst = 32 << 10  // until it shows that more than a few records are read
 	windowLeast = 2 << 10   // below it a system call costs more than the faults
-
-	verifyBytes = 4 << 10 // are verified at a time: whoever reads one record pays for no more
 )
 
 // lacks tells whether the record at off is not in the window as a whole.
@@ -39,9 +32,6 @@ func (w *window) lacks(off int64) bool {
 	}
 	return rel+int64(le.Uint32(w.buf[rel:])) > w.n
 }
-
-// verified tells whether the record at rel of the window was verified and is an event.
-func (w *window) verified(rel int64) bool { return rel >= w.from && rel < w.sound }
 
 // fill makes the window begin at off, which is a record's, and end at end at the latest. Where that
 // is not worth it, or cannot be read, the window is empty: the mapping will show why.
@@ -75,37 +65,7 @@ func (w *window) show(m []byte, off int64) {
 }
 
 // drop forgets what is in the window.
-func (w *window) drop() { w.n, w.from, w.sound = 0, 0, 0 }
-
-// verify looks at some records from rel on, the first one included, up to the first that is not a
-// good event.
-func (w *window) verify(rel int64, salt uint64) {
-	w.from, w.sound = rel, rel
-	m := w.buf[:w.n]
-	stop := min(w.n, rel+verifyBytes)
-	for w.sound < stop {
-		at := w.sound
-		n, ok := eventLength(m, at)
-		if !ok {
-			return
-		}
-		// Records of the same length, three at a time.
-		step := (n + recordAlign - 1) &^ (recordAlign - 1)
-		second, third := at+step, at+2*step
-		if third+n <= w.n {
-			n2, ok2 := eventLength(m, second)
-			n3, ok3 := eventLength(m, third)
-			if ok2 && ok3 && n2 == n && n3 == n {
-				a, b, c := crc.Records3(m[at:third+n], int(n), int(step), salt, uint64(w.at+at))
-				if a == le.Uint32(m[at+4:]) && b == le.Uint32(m[second+4:]) && c == le.Uint32(m[third+4:]) {
-					w.sound = third + step
-					continue
-				}
-			}
-		}
-		if crc.Record(m[at:at+n], salt, uint64(w.at+at)) != le.Uint32(m[at+4:]) {
-			return
-		}
-		w.sound = at + step
-	}
+func (w *window) drop() {
+	w.n = 0
+	w.run.drop()
 }

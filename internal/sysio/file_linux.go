@@ -135,6 +135,10 @@ func PopulateWrite(m []byte) error { return populate(m, unix.MADV_POPULATE_WRITE
 // PopulateRead makes the pages of m, which starts on a page, present.
 func PopulateRead(m []byte) error { return populate(m, unix.MADV_POPULATE_READ) }
 
+// AdviseRandom tells the kernel that a fault in m, which starts on a page, is no reason to read what is
+// around the page.
+func AdviseRandom(m []byte) error { return unix.Madvise(m, unix.MADV_RANDOM) }
+
 func populate(m []byte, advice int) error {
 	if len(m) == 0 {
 		return nil

@@ -52,6 +52,9 @@ func PopulateWrite([]byte) error { return ErrUnsupported }
 // PopulateRead returns ErrUnsupported.
 func PopulateRead([]byte) error { return ErrUnsupported }
 
+// AdviseRandom returns ErrUnsupported.
+func AdviseRandom([]byte) error { return ErrUnsupported }
+
 // NextData returns off: everything may be data.
 func NextData(_ *os.File, off int64) (at int64, ok bool) { return off, true }
 
