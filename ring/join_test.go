@@ -320,6 +320,25 @@ func TestLeave_FromItsOwnHandler(t *testing.T) {
 	})
 }
 
+// TestLeave_HoldsNobodyBack: producers do not wait for one that has left, also if nothing else ever changes.
+func TestLeave_HoldsNobodyBack(t *testing.T) {
+	both(t, func(t *testing.T, mk maker) {
+		ctx := within(t)
+		r := mk(Options{Slots: 4})
+		stays := mustConsume(t, r, "stays", ignore, ConsumerOptions{})
+		goes := mustConsume(t, r, "goes", ignore, ConsumerOptions{})
+		require.NoError(t, r.Start())
+		require.NoError(t, r.Leave(ctx, goes))
+		for seq := int64(4); seq <= 12; seq += 4 {
+			hi, err := r.TryClaim(4)
+			require.NoError(t, err)
+			r.Publish(hi-3, hi)
+			require.NoError(t, stays.WaitFor(ctx, seq))
+		}
+		require.NoError(t, r.Close(ctx))
+	})
+}
+
 func TestLeave_IdleAndBackingOff(t *testing.T) {
 	both(t, func(t *testing.T, mk maker) {
 		for _, w := range append(waits(), eagerPark()) {
@@ -552,6 +571,7 @@ func TestJoin_FromAHandlerThatHoldsTheSlot(t *testing.T) {
 	}), ConsumerOptions{From: 3, MaxBatch: 1})
 	require.NoError(t, err)
 	require.ErrorIs(t, <-joined, ErrWouldDeadlock)
+	require.Len(t, r.Stats().Consumers, 2, "who could not join holds nobody back")
 	require.NoError(t, r.Close(ctx))
 }
 

@@ -406,6 +406,11 @@ func TestStart_WakesBlockedProducer(t *testing.T) {
 			r.Publish(hi, hi)
 			claimed <- hi
 		}()
+		waitUntil(within(t), t, func() bool {
+			r.seq.changed.mu.Lock()
+			defer r.seq.changed.mu.Unlock()
+			return len(r.seq.changed.parked) > 0
+		})
 		require.NoError(t, r.Start())
 		require.Equal(t, int64(2), <-claimed)
 		require.NoError(t, r.Close(within(t)))

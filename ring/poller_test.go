@@ -36,7 +36,7 @@ func TestPoller_EveryEventInOrder(t *testing.T) {
 				t.Error(err)
 			}
 		}()
-		last, events := int64(0), 0
+		last, events, spans := int64(0), 0, int64(0)
 		for turn := 0; ; turn++ {
 			if turn%2 == 0 {
 				require.NoError(t, p.Wait(within(t)))
@@ -58,10 +58,15 @@ func TestPoller_EveryEventInOrder(t *testing.T) {
 				require.NotZero(t, (v-1)/2%5, "aborted")
 			}
 			events += len(span)
+			spans++
 			require.Less(t, p.Cursor(), first, "not handled before the next call")
 			require.LessOrEqual(t, down.Cursor(), p.Cursor())
 		}
 		require.Equal(t, 4800, events)
+		for _, n := range r.Stats().Consumers[1].Batches {
+			spans -= n
+		}
+		require.Zero(t, spans, "each span is counted")
 		<-r.Done()
 		require.Equal(t, int64(6000), down.Cursor())
 		_, _, err = p.Poll(1)
