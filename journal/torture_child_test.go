@@ -46,6 +46,7 @@ type order struct {
 	Recycle      int    // segments
 	Archive      uint32 // id of the key with which it archives beside writing; 0: it does not
 	Soak         bool   // it lives long enough to need a garbage collector
+	Rush         bool   // it seldom syncs, waits or rests, so that it fills many segments
 }
 
 var tortureModes = []struct {
@@ -69,6 +70,7 @@ const (
 	wordTrimmed            // no sequence from here on has been given up
 	wordRolls
 	wordArchived // segments
+	wordRecycled // segments that went on in a file of retention's
 	pageWords
 )
 
@@ -245,7 +247,11 @@ func (o order) write() error {
 			return err
 		}
 		p.store(wordWritten, j.Written())
-		switch w.rnd.IntN(40) {
+		choice := w.rnd.IntN(40)
+		if o.Rush && choice != 3 && w.rnd.IntN(16) > 0 {
+			choice = -1
+		}
+		switch choice {
 		case 0:
 			err = j.Sync()
 		case 1:
@@ -265,6 +271,7 @@ func (o order) write() error {
 		}
 		p.store(wordDurable, j.Durable())
 		p.store(wordRolls, int64(j.stats.rolls.Load()))
+		p.store(wordRecycled, int64(j.stats.recycled.Load()))
 		if err != nil {
 			return err
 		}

@@ -55,7 +55,7 @@ func TestTorture_PowerCut(t *testing.T) {
 			for life := uint32(1); c.more(); life++ {
 				p.cycle(life)
 			}
-			p.notes = note("%d records durable, %d lost, %d tails torn, %d roll-overs, %d segments archived, in Open %d, %d syncs returned only after the cut and were not true", p.durable, p.lost, p.torn, p.rolls, p.archived, p.inOpen, p.late)
+			p.notes = note("%d records durable, %d lost, %d tails torn, %d roll-overs, %d of them into recycled files, in %d lives, %d segments archived, in Open %d, %d syncs returned only after the cut and were not true", p.durable, p.lost, p.torn, p.rolls, p.recycled, p.recyclers, p.archived, p.inOpen, p.late)
 		})
 	}
 }
@@ -154,9 +154,10 @@ type powerCutter struct {
 	durable int64
 	trimmed int64
 
-	lost, rolls        int64
-	archived           int64
-	torn, inOpen, late int
+	lost, rolls, recycled int64
+	archived              int64
+	torn, inOpen, late    int
+	recyclers             int // lives that recycled
 }
 
 const powerLarge = 20_000
@@ -169,8 +170,17 @@ func (p *powerCutter) cycle(life uint32) {
 		SegmentBytes: []int64{64 << 10, 64 << 10, 128 << 10, 512 << 10}[rnd.IntN(4)],
 		Records:      int64(100 + rnd.IntN(6000)), Chain: rnd.IntN(4) == 0, Backend: Backend(rnd.IntN(3)), Keep: []int64{500, 30_000}[rnd.IntN(2)], Recycle: rnd.IntN(3) * 32,
 		Pause: shortly(rnd, 2*time.Millisecond)}
+	limit := shortly(rnd, 20*time.Millisecond)
 	if rnd.IntN(3) == 0 {
 		o.Archive = 1 + rnd.Uint32N(2)
+	}
+	if life%3 == 0 { // a life of many segments, which it recycles
+		o.Rush, o.Archive, o.Pause = true, 0, 0
+		o.SegmentBytes, o.Records, o.Keep, o.Recycle = MinSegmentBytes, 100_000, 200, 64
+		limit = time.Duration(rnd.Int64N(int64(200 * time.Millisecond)))
+		if tortureModes[o.Mode].name != "none" {
+			o.Backend = BackendMmap // the only one that recycles where something syncs
+		}
 	}
 	child, err := p.page.launch(o)
 	p.check(err, "start")
@@ -180,7 +190,7 @@ func (p *powerCutter) cycle(life uint32) {
 	}
 	p.check(child.reach(phase), "life %d (%s)", life, tortureModes[o.Mode].name)
 	// Writeback, as the kernel would do it on its own some time.
-	moment := time.NewTimer(shortly(rnd, 20*time.Millisecond)) // of what happens next: chance places it, nothing waits for it
+	moment := time.NewTimer(limit) // of what happens next: chance places it, nothing waits for it
 	for range rnd.IntN(4) {
 		<-moment.C
 		p.writeBack()
@@ -222,6 +232,10 @@ func (p *powerCutter) heard(life uint32, told int64) {
 	p.lost += p.written - last
 	p.torn += int(g.load(wordTorn))
 	p.rolls += g.load(wordRolls)
+	if n := g.load(wordRecycled); n > 0 {
+		p.recycled += n
+		p.recyclers++
+	}
 	p.archived += g.load(wordArchived)
 	p.lives.recovered(last, life)
 	// One commit may have been made and not acknowledged in the page, of up to 32 records.
