@@ -2,11 +2,13 @@ package journal
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -423,4 +425,61 @@ func TestBackendPwrite_WhatOthersDoWithSegments(t *testing.T) {
 	} {
 		t.Run(name, test)
 	}
+}
+
+// What is durable of a segment that a writer with pwrite has left stays known to everybody, also where no sync came since
+// and its place in PROGRESS has gone to the segment after the next.
+func TestBackendPwrite_PromiseOutlivesRollOver(t *testing.T) {
+	for _, atOnce := range []bool{false, true} { // both roll-overs in one Commit
+		st := newMemStorage()
+		j, err := openMem(st, Options{Durability: None(), Backend: BackendPwrite})
+		require.NoError(t, err)
+		rollTo(t, j, 1)
+		first := j.w.seg.hdr.first
+		appendTo(t, j, j.Written()+3)
+		require.NoError(t, j.WaitDurable(context.Background(), j.Written()), "by whoever waits: the control page is not told")
+		durable := j.Durable()
+		for rolls := j.Stats().Rolls + 2; j.Stats().Rolls < rolls; {
+			_, err := j.Stage(Entry{Body: make([]byte, 1000)})
+			require.NoError(t, err)
+			if !atOnce {
+				require.NoError(t, j.Commit())
+			}
+		}
+		require.NoError(t, j.Commit())
+		require.Equal(t, durable, j.Durable(), "no sync came in between")
+		for range 2 { // the second Trim finds that segment in front
+			rep, err := j.Trim(Retention{Before: first})
+			require.NoError(t, err)
+			require.Equal(t, first, rep.First)
+		}
+		rep, err := backup(st, memDir, "/copy", BackupOptions{})
+		require.NoError(t, err)
+		require.Equal(t, durable, rep.Last)
+		r, err := openReader(st, memDir, 0, ReaderOptions{UpTo: Durable})
+		require.NoError(t, err)
+		last, err := drainChecked(r, first)
+		require.NoError(t, err)
+		require.Equal(t, durable, last)
+		require.NoError(t, r.Close())
+		abandon(j)
+	}
+}
+
+// Where those who wait do the syncs, the control page is told too, a while after.
+func TestBackendPwrite_PromiseOfLeaders(t *testing.T) {
+	st := newMemStorage()
+	j, err := openMem(st, Options{Durability: None(), Backend: BackendPwrite})
+	require.NoError(t, err)
+	for range 3 {
+		appendTo(t, j, j.Written()+3)
+		require.NoError(t, j.WaitDurable(context.Background(), j.Written()))
+		for j.pairDue.Load() {
+			runtime.Gosched()
+		}
+		j.syncing.Lock()
+		require.Equal(t, j.Durable(), loadPair(j.w.seg.mem, j.w.seg.hdr.id).sequence)
+		j.syncing.Unlock()
+	}
+	require.NoError(t, j.Close())
 }

@@ -47,6 +47,7 @@ type Journal struct {
 	diskless    bool          // in memory: no page is ever written back
 	promise     atomic.Bool   // somebody wants the control page to say what is durable
 	pairDue     atomic.Bool   // the control page does not say it
+	promised    atomic.Bool   // the syncer will see to that in a while
 	syncing     sync.Mutex    // held by who syncs: the syncer, or one who waits; before mu
 	poke        chan struct{} // capacity 1: the syncer has something to look at
 

@@ -16,20 +16,26 @@ func (j *Journal) publishRolled() {
 		release64(s.mem, ctlCommittedOffset, uint64(w.sealedAt[i]))
 		release64(s.mem, ctlCommittedSequence, uint64(w.lastOf[i]))
 	}
-	if w.buffered {
-		j.progress.begin(w.seg.hdr.id, recordsOffset, w.seg.hdr.first-1)
-	}
-	j.mu.Lock()
-	// pending[0] is live already: it was the active one.
-	j.live = append(j.live, w.pending[1:]...)
-	j.live = append(j.live, w.seg)
-	crowded := len(j.live) > sealedMost
-	j.mu.Unlock()
-	if crowded && j.o.Durability.mode == modeNone {
+	if j.publishLive() > sealedMost && j.o.Durability.mode == modeNone {
 		j.pokeSyncer()
 	}
 	clear(w.pending)
 	w.pending, w.sealedAt, w.lastOf = w.pending[:0], w.sealedAt[:0], w.lastOf[:0]
+}
+
+// publishLive hands the new active segment, and those that filled up on the way to it, to the syncer, and returns how many
+// it has now. The one that was active before is live already, and promises from here on what is durable of it: see storeDurable.
+func (j *Journal) publishLive() int {
+	w := &j.w
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	w.pending[0].keepPair()
+	if w.buffered {
+		j.progress.begin(w.seg.hdr.id, recordsOffset, w.seg.hdr.first-1)
+	}
+	j.live = append(j.live, w.pending[1:]...)
+	j.live = append(j.live, w.seg)
+	return len(j.live)
 }
 
 // roll seals the active segment and goes on in the one that lies ready. On an error nothing has

@@ -29,12 +29,15 @@ type segment struct {
 	released bool
 
 	// The syncer's.
-	settled    bool // file and directory were synced since it was made
-	generation uint64
+	settled  bool  // file and directory were synced since it was made
+	endBytes int64 // of the journal since Open, at the seal; the writer's until the segment is published
+	started  int64 // writeback of [0, started) was begun
+
+	// Under the journal's mu, since the writer keeps the promise when it leaves the segment; durable is the syncer's
+	// to change, who reads it without.
 	durable    pair
-	endBytes   int64 // of the journal since Open, at the seal; the writer's until the segment is published
-	started    int64 // writeback of [0, started) was begun
-	pairDue    bool  // durable is further than what the control page promises
+	generation uint64
+	pairDue    bool // durable is further than what the control page promises
 }
 
 // randomness is where identities, salts and creation times come from; tests replace it to make
@@ -201,6 +204,16 @@ func (s *segment) release() error {
 		err = e
 	}
 	return err
+}
+
+// keepPair makes the control page promise what is durable.
+func (s *segment) keepPair() {
+	if !s.pairDue {
+		return
+	}
+	s.pairDue = false
+	s.generation++
+	storePair(s.mem, s.hdr.id, pair{s.generation, s.durable.offset, s.durable.sequence}) // durable stays the syncer's to store to
 }
 
 // storePair promises p after a sync.

@@ -28,7 +28,7 @@ func (j *Journal) runSyncer() {
 	promise := time.NewTimer(time.Hour) // for the control page of a writer that uses pwrite
 	promise.Stop()
 	defer promise.Stop()
-	promised := false // the timer runs
+	promised := &j.promised // the timer runs
 	led := j.led.Load()
 	begun := int64(0) // writeback, of so many bytes
 	for {
@@ -60,9 +60,9 @@ func (j *Journal) runSyncer() {
 			armed, due = false, false
 			continue
 		}
-		if !promised && j.pairDue.Load() {
+		if !promised.Load() && j.pairDue.Load() {
 			promise.Reset(promiseEvery)
-			promised = true
+			promised.Store(true)
 		}
 		at := int64(math.MaxInt64)
 		switch d.mode {
@@ -104,7 +104,7 @@ func (j *Journal) runSyncer() {
 		case <-timer.C:
 			due, armed = armed, armed && d.mode != modeBatch
 		case <-promise.C:
-			promised = false
+			promised.Store(false)
 			j.syncing.Lock()
 			j.keepPromise()
 			j.syncing.Unlock()
@@ -179,7 +179,7 @@ func (j *Journal) lead() bool {
 		j.led.Add(1)
 	}
 	j.syncing.Unlock()
-	if j.unsynced() {
+	if j.unsynced() || j.pairDue.Load() && !j.promised.Load() {
 		j.pokeSyncer()
 	}
 	return true
@@ -198,15 +198,33 @@ func (j *Journal) keepPromise() {
 	s := j.live[len(j.live)-1]
 	j.mu.Unlock()
 	j.pairDue.Store(false)
-	if j.poisoned() || !s.pairDue {
+	if j.poisoned() {
 		return
 	}
-	if err := guard(s.name, s.mem, func() error {
-		s.storePair(s.durable.offset, s.durable.sequence)
-		return nil
-	}); err != nil {
+	if err := guard(s.name, s.mem, func() error { j.keepPair(s); return nil }); err != nil {
 		j.poison(s.name, err)
 	}
+}
+
+// keepPair is keepPromise for s.
+func (j *Journal) keepPair(s *segment) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	s.keepPair()
+}
+
+// storeDurable stores how far s is durable: in its control page or, for a writer that uses pwrite, as long as
+// nobody wants more and s is written to, on the heap, for later. A roll-over makes up for that, because two
+// segments on the slot that s has in PROGRESS is another's; mu orders the two.
+func (j *Journal) storeDurable(s *segment, offset, sequence int64, promise bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.progress == nil || promise || s != j.live[len(j.live)-1] {
+		s.storePair(offset, sequence)
+		return
+	}
+	s.durable.offset, s.durable.sequence, s.pairDue = offset, sequence, true
+	j.pairDue.Store(true)
 }
 
 // committedOf returns how far s is committed.
@@ -223,7 +241,6 @@ func (j *Journal) committedOf(s *segment) (offset, sequence int64) {
 
 // syncNow syncs everything that was committed when it began, and only then says so.
 func (j *Journal) syncNow() {
-	due := false // a promise that the control page does not have yet
 	promise := j.promise.Swap(false)
 	// Read before the sync begins: what comes later becomes durable one sync late. Bytes before
 	// sequence, see Commit.
@@ -240,7 +257,6 @@ func (j *Journal) syncNow() {
 			j.poison(s.name, err)
 			return
 		}
-		due = s.pairDue
 		if sealed {
 			j.letGo(s)
 		}
@@ -255,7 +271,6 @@ func (j *Journal) syncNow() {
 	j.stats.lastSync.Store(time.Now().UnixNano())
 	j.stats.syncNanos.Add(uint64(time.Since(start)))
 	j.dirtySince.Store(start.UnixNano())
-	j.pairDue.Store(due)
 	j.syncedBytes.Store(bytes)
 	j.durable.advance(max(sequence, j.durable.value.Load()))
 	j.syncs.advance(ticket)
@@ -267,8 +282,8 @@ func (j *Journal) syncSegment(s *segment, promise bool) error {
 	return guard(s.name, s.mem, func() error {
 		offset, sequence := j.committedOf(s)
 		if s.settled && offset == s.durable.offset {
-			if s.pairDue && promise {
-				s.storePair(s.durable.offset, s.durable.sequence)
+			if promise {
+				j.keepPair(s)
 			}
 			return nil
 		}
@@ -292,11 +307,7 @@ func (j *Journal) syncSegment(s *segment, promise bool) error {
 			// A mapping faults; pwrite would go on behind a hole.
 			return fmt.Errorf("%w: the file was cut to %s bytes, or grew", ErrSize, thousands(n))
 		}
-		if j.progress == nil || promise {
-			s.storePair(offset, sequence)
-		} else {
-			s.durable.offset, s.durable.sequence, s.pairDue = offset, sequence, true
-		}
+		j.storeDurable(s, offset, sequence, promise)
 		if j.progress != nil {
 			return guard(progressName, j.progress.file, func() error {
 				j.progress.durable(s.hdr.id, offset, sequence)
