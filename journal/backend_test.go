@@ -466,6 +466,29 @@ func TestBackendPwrite_PromiseOutlivesRollOver(t *testing.T) {
 	}
 }
 
+// A sync that began while a segment was written to, and ends when its writer has left it behind, tells its control page.
+func TestSync_EndsBehindTheRollOver(t *testing.T) {
+	st := newMemStorage()
+	j, err := openMem(st, Options{Durability: None(), Backend: BackendPwrite, SegmentBytes: 1 << 20})
+	require.NoError(t, err)
+	appendTo(t, j, 3)
+	s := j.w.seg
+	var begun atomic.Bool
+	st.setHook(func(op, _ string) error {
+		if op == "sync" && begun.CompareAndSwap(false, true) { // no other segment is needed yet
+			rollTo(t, j, 2) // the writer waits and does nothing else
+		}
+		return nil
+	})
+	j.syncing.Lock()
+	j.syncNow()
+	require.EqualValues(t, 3, j.Durable())
+	require.EqualValues(t, 3, loadPair(s.mem, s.hdr.id).sequence)
+	j.syncing.Unlock()
+	st.setHook(nil)
+	require.NoError(t, j.Close())
+}
+
 // Where those who wait do the syncs, the control page is told too, a while after.
 func TestBackendPwrite_PromiseOfLeaders(t *testing.T) {
 	st := newMemStorage()

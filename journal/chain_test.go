@@ -172,6 +172,47 @@ func TestVerify_SignatureAndAnchor(t *testing.T) {
 	require.ErrorIs(t, err, ErrSignature)
 }
 
+// Who cannot sign, and makes every checksum right, is found out by the signature itself: of a link that others follow, of
+// the newest, in a proof and in a subset; and what names another key is no signature by the one that is asked for.
+func TestVerify_ForgedSignature(t *testing.T) {
+	base, last := chained(t, testKey)
+	key := testKey.Public().(ed25519.PublicKey)
+	other := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{8}, ed25519.SeedSize))
+	path := filepath.Join(memDir, chainName)
+	for i := range base.nodes[path].size / linkBytes {
+		for what, forge := range map[string]func(l *Link){
+			"a bit": func(l *Link) { l.Signature = bytes.Clone(l.Signature); l.Signature[i] ^= 1 },
+			"another's signature under the key's name": func(l *Link) { l.Signature = ed25519.Sign(other, l.message()) },
+			"another's": func(l *Link) {
+				l.PublicKey, l.Signature = other.Public().(ed25519.PublicKey), ed25519.Sign(other, l.message())
+			},
+			"that of other text": func(l *Link) { l.Signature = ed25519.Sign(testKey, l.Root[:]) },
+			"none":               func(l *Link) { l.PublicKey, l.Signature = nil, nil },
+		} {
+			st := base.clone()
+			b := st.nodes[path].bytes()[i*linkBytes:][:linkBytes]
+			l := Link{UUID: last.UUID}
+			require.NoError(t, l.decode(b))
+			forge(&l)
+			l.encode(b)
+			_, err := verify(st, memDir, VerifyOptions{PublicKey: key})
+			require.ErrorIs(t, err, ErrSignature, "link %d: %s", i, what)
+			if l.Root != last.Root {
+				continue
+			}
+			p, err := prove(st, memDir, 1, ProveOptions{})
+			require.NoError(t, err)
+			_, err = VerifyProof(p, last.Root, key)
+			require.ErrorIs(t, err, ErrSignature, what)
+			var v SubsetVerifier
+			_, err = proveSubset(st, memDir, SubsetOptions{}, func(rec Record, _ Hash) (bool, error) { return rec.Sequence == 1, nil }, v.Add)
+			require.NoError(t, err)
+			_, err = v.End(last.Root, key)
+			require.ErrorIs(t, err, ErrSignature, what)
+		}
+	}
+}
+
 func TestProof_EveryBitMatters(t *testing.T) {
 	st, last := chained(t, testKey)
 	key := testKey.Public().(ed25519.PublicKey)

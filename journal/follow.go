@@ -41,7 +41,7 @@ func (r *Reader) Follow(ctx context.Context, fn func(Record) error) error {
 			return over
 		}
 		if r.j == nil {
-			err = pause.wait(ctx)
+			err = pause.wait(ctx, r.clock)
 		} else {
 			err = r.await(ctx)
 		}
@@ -77,16 +77,10 @@ func newPoll() poll { return poll{pollMin} }
 
 func (p *poll) reset() { p.d = pollMin }
 
-func (p *poll) wait(ctx context.Context) error {
-	t := time.NewTimer(p.d)
-	defer t.Stop()
-	p.d = min(2*p.d, pollMax)
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+func (p *poll) wait(ctx context.Context, clock paceClock) error {
+	d := p.d
+	p.d = min(2*d, pollMax)
+	return clock.sleep(ctx, d)
 }
 
 // Records yields everything that is readable now, as Read does, with copies of the bodies, which

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -53,17 +54,50 @@ func TestReader_Follow_InProcess_WokenAndNoPolling(t *testing.T) {
 	require.NoError(t, j.Close())
 }
 
-// Outside the process a follower asks again after 1 ms, then after twice as long, up to 20.
-func TestPoll_Bounded(t *testing.T) {
+// Outside the process a follower asks again after 1 ms, then after twice as long, up to 20, and after 1 ms
+// again once there was something; in between it asks for nothing.
+func TestReader_Follow_OutsidePollsBounded(t *testing.T) {
+	st := newMemStorage()
+	j, err := openMem(st, Options{Durability: None()})
+	require.NoError(t, err)
+	appendTo(t, j, 1)
+	r, err := openReader(st, memDir, 0, ReaderOptions{})
+	require.NoError(t, err)
+	clock := &fakeClock{t: time.Unix(1000, 0)}
+	r.clock = sleepHook{clock, func() {
+		switch len(clock.slept) {
+		case 8, 9, 12:
+			appendTo(t, j, j.Written()+1)
+		}
+	}}
+	n := 0
+	require.NoError(t, r.Follow(context.Background(), func(Record) error {
+		if n++; n == 4 {
+			return ErrStop
+		}
+		return nil
+	}))
+	var waits []int64
+	for _, d := range clock.slept {
+		waits = append(waits, d.Milliseconds())
+	}
+	require.Equal(t, []int64{1, 2, 4, 8, 16, 20, 20, 20, 1, 1, 2, 4}, waits)
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	p := newPoll()
-	var waits []int64
-	for range 8 {
-		waits = append(waits, p.d.Milliseconds())
-		require.ErrorIs(t, p.wait(ended), context.Canceled)
-	}
-	require.Equal(t, []int64{1, 2, 4, 8, 16, 20, 20, 20}, waits)
-	p.reset()
-	require.Equal(t, pollMin, p.d)
+	require.ErrorIs(t, p.wait(ended, systemClock{}), context.Canceled)
+	require.NoError(t, r.Close())
+	require.NoError(t, j.Close())
+}
+
+// sleepHook is a fakeClock that something happens after each sleep of.
+type sleepHook struct {
+	*fakeClock
+	after func()
+}
+
+func (c sleepHook) sleep(ctx context.Context, d time.Duration) error {
+	err := c.fakeClock.sleep(ctx, d)
+	c.after()
+	return err
 }

@@ -27,7 +27,7 @@ type Reader struct {
 	from  int64     // deliver nothing older, if picky
 	timed bool      // the place is yet to be found, by from
 	past  bool      // a record behind UntilTime was met
-	clock paceClock // for Replay
+	clock paceClock // for Replay, and for Follow outside the process
 
 	seg  *readSegment
 	win  window // of seg

@@ -80,7 +80,7 @@ func (f *fuller) mounted(options string, run func(dir string)) {
 // left open stays open.
 func (f *fuller) released(do func() error) error {
 	err := error(unix.EBUSY)
-	for pause := newPoll(); err == unix.EBUSY && pause.d < pollMax; _ = pause.wait(f.t.Context()) {
+	for pause := newPoll(); err == unix.EBUSY && pause.d < pollMax; _ = pause.wait(f.t.Context(), systemClock{}) {
 		syscall.ForkLock.Lock()
 		err = do()
 		syscall.ForkLock.Unlock()
