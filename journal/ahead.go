@@ -2,6 +2,7 @@ package journal
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"sync"
 	"time"
@@ -172,6 +173,10 @@ func (a *ahead) fresh() (*segment, error) {
 		s, err = makeSpare(j.st, j.dir, j.o.SegmentBytes, a.nextID, j.o.TouchAheadBytes, !j.w.buffered)
 	}
 	if err != nil {
+		var n *NoSpaceError
+		if !errors.As(err, &n) {
+			err = fmt.Errorf("journal: make the next segment: %w", err)
+		}
 		return nil, err
 	}
 	a.nextID++

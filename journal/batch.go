@@ -52,6 +52,9 @@ func (j *Journal) BeginBatch(records int, bodyBytes int64) error {
 	if w.batch.left > 0 {
 		return ErrBatchOpen
 	}
+	if w.filling {
+		return ErrFilling
+	}
 	if records < 1 || bodyBytes < 0 {
 		return fmt.Errorf("journal: atomic batch of %d records, %d bytes: want at least 1 and 0", records, bodyBytes)
 	}
@@ -76,7 +79,7 @@ func (j *Journal) BeginBatch(records int, bodyBytes int64) error {
 func (j *Journal) CancelBatch() {
 	w := &j.w
 	b := &w.batch
-	if b.left == 0 {
+	if b.left == 0 || w.filling {
 		return
 	}
 	if b.begun {

@@ -3,11 +3,15 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"math"
 	"runtime/debug"
 )
 
 // ErrFill reports a function given to StageInPlace that claims more bytes than it was handed.
 var ErrFill = errors.New("journal: more bytes filled than there is room for")
+
+// ErrFilling reports a writing method that is called by the function given to StageInPlace. It changes nothing.
+var ErrFilling = errors.New("journal: StageInPlace is not done; its function must not write to the journal")
 
 // StageInPlace is Stage for a body that is made where it will lie, without a copy: fill is handed
 // bodyBytes bytes of memory, writes the body to their front and returns its length, in [0, bodyBytes].
@@ -16,7 +20,7 @@ var ErrFill = errors.New("journal: more bytes filled than there is room for")
 // e.BodyHashed are not looked at.
 //
 // A fault of the mapping inside fill becomes ErrFault as elsewhere. fill must not call the journal's
-// writing methods. StageInPlace does not allocate, but with BackendPwrite for bodyBytes over 256 KiB.
+// writing methods: they return ErrFilling. StageInPlace does not allocate, but with BackendPwrite for bodyBytes over 256 KiB.
 //
 // Errors: those of Stage for a body of bodyBytes; fill's; ErrFill.
 func (j *Journal) StageInPlace(e Entry, bodyBytes int, fill func(body []byte) (n int, err error)) (seq int64, err error) {
@@ -36,7 +40,7 @@ func (j *Journal) StageInPlace(e Entry, bodyBytes int, fill func(body []byte) (n
 		}
 		if !fits {
 			body := make([]byte, bodyBytes)
-			n, err := filled(body, fill)
+			n, err := w.filled(body, fill)
 			if err != nil {
 				return 0, err
 			}
@@ -47,7 +51,7 @@ func (j *Journal) StageInPlace(e Entry, bodyBytes int, fill func(body []byte) (n
 	old := debug.SetPanicOnFault(true)
 	defer j.unguard(old, &err)
 	at := w.off - w.base
-	n, err := filled(w.mem[at+recordHeaderBytes:at+recordHeaderBytes+int64(bodyBytes):at+recordHeaderBytes+int64(bodyBytes)], fill)
+	n, err := w.filled(w.mem[at+recordHeaderBytes:at+recordHeaderBytes+int64(bodyBytes):at+recordHeaderBytes+int64(bodyBytes)], fill)
 	if err != nil {
 		return 0, err
 	}
@@ -61,9 +65,15 @@ func (j *Journal) StageInPlace(e Entry, bodyBytes int, fill func(body []byte) (n
 
 // filled has fill make a body; what it leaves behind the body, or at all if it fails, is zeroed: the
 // rest of a segment is zeros.
-func filled(body []byte, fill func([]byte) (int, error)) (n int, err error) {
-	keep := 0
-	defer func() { clear(body[keep:]) }()
+//
+// As long as fill runs Stage comes to reach or roll, which refuse.
+func (w *writer) filled(body []byte, fill func([]byte) (int, error)) (n int, err error) {
+	keep, kick := 0, w.kick
+	w.filling, w.kick = true, math.MinInt64
+	defer func() {
+		w.filling, w.kick = false, kick
+		clear(body[keep:])
+	}()
 	n, err = fill(body)
 	if err != nil {
 		return 0, err

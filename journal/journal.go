@@ -86,7 +86,7 @@ func (j *Journal) Recovery() Recovery { return j.recovery }
 // UUID returns the journal's identity, which every segment carries.
 func (j *Journal) UUID() [16]byte { return j.uuid }
 
-// Dir returns the directory, as given to Open.
+// Dir returns the directory, as an absolute path.
 func (j *Journal) Dir() string { return j.dir }
 
 // FirstSequence returns the oldest sequence that the journal holds, or will hold.

@@ -4,10 +4,14 @@ package journal
 func (j *Journal) MaxBodyBytes() int { return j.o.MaxBodyBytes }
 
 // MaxBatchBytes returns how many bytes the bodies of an atomic batch of so many records may take in
-// all, 0 if so many records do not fit a segment even when they are empty.
+// all, 0 if so many records do not fit a segment even when they are empty, or there are none.
 func (j *Journal) MaxBatchBytes(records int) int64 {
-	overhead := int64(records) * (recordHeaderBytes + recordAlign - 1)
-	return max(0, segmentCapacity(j.o.SegmentBytes)-overhead)
+	const each = recordHeaderBytes + recordAlign - 1
+	capacity := segmentCapacity(j.o.SegmentBytes)
+	if records < 1 || int64(records) > capacity/each {
+		return 0
+	}
+	return capacity - int64(records)*each
 }
 
 // Durable returns the highest sequence that is durable, as far as the reader knows: the journal's in
@@ -17,7 +21,7 @@ func (r *Reader) Durable() (int64, error) {
 	if r.j != nil {
 		return r.j.Durable(), nil
 	}
-	segs, _, _, err := listSegments(r.st, r.dir)
+	segs, err := r.list()
 	if err != nil {
 		return 0, err
 	}

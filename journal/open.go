@@ -12,14 +12,15 @@ import (
 
 // Open opens the journal in dir for writing, creating it (and dir, mode 0700) if it is not
 // there, and recovers it from a crash: see Recovery. After Open everything up to Written is
-// durable.
+// durable. A relative dir is taken from the working directory of now, whatever becomes of that.
 //
 // Errors: the Options' faults; ErrLocked; *CorruptionError; ErrFormatVersion; ErrDirectory;
 // ErrFileSystem; ErrPlatform; *NoSpaceError; those of the operating system, wrapped. A failed Open changes nothing but what
 // its recovery had already made durable, and may be repeated.
 func Open(dir string, o Options) (*Journal, error) {
-	if dir == "" { // a lock file would appear where the program runs
-		return nil, wrapOpen(`""`, fmt.Errorf("%w: its name is empty", ErrDirectory))
+	dir, err := absolute(dir)
+	if err != nil {
+		return nil, err
 	}
 	if err := checkFileSystem(dir, o.withDefaults()); err != nil {
 		return nil, err
@@ -63,6 +64,18 @@ func open(st storage, dir string, o Options, rnd randomness) (_ *Journal, err er
 	j.start()
 	j.chain.sealedUpTo(j.live[0].hdr.id - 1)
 	return j, nil
+}
+
+// absolute is dir from the root on: the journal opens files later, when the working directory may be another.
+func absolute(dir string) (string, error) {
+	if dir == "" {
+		return "", wrapOpen(`""`, fmt.Errorf("%w: its name is empty", ErrDirectory))
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("journal: %s: %w", dir, err)
+	}
+	return abs, nil
 }
 
 func wrapOpen(dir string, err error) error {

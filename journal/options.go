@@ -67,8 +67,9 @@ type Options struct {
 	NoPrewrite bool
 
 	// VerifyAll makes Open check every record of every segment. By default it checks the
-	// newest segment, each older one that nothing proves to have been synced, and the headers
-	// and seals of the rest; readers check what they deliver in any case.
+	// newest segment, each older one that nothing proves to have been synced, unless it was written
+	// in this boot and mount, where the death of a process cannot have hurt it, and the headers and
+	// seals of the rest; readers check what they deliver in any case.
 	VerifyAll bool
 
 	// Chain makes the journal keep a chain of SHA-256 roots over its sealed segments, by which

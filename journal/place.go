@@ -9,9 +9,18 @@ import (
 
 // How a reader finds its segment, and goes on to the next.
 
+// list returns the segments that there are now. A directory that is gone is ErrNotFound.
+func (r *Reader) list() ([]*found, error) {
+	segs, _, _, err := listSegments(r.st, r.dir)
+	if errors.Is(err, os.ErrNotExist) {
+		err = fmt.Errorf("%w: %w", ErrNotFound, err)
+	}
+	return segs, err
+}
+
 // enter maps the segment that holds the next sequence. ok is false if there is none yet.
 func (r *Reader) enter() (ok bool, err error) {
-	segs, _, _, err := listSegments(r.st, r.dir)
+	segs, err := r.list()
 	if err != nil {
 		return false, err
 	}
@@ -65,7 +74,7 @@ func (r *Reader) enter() (ok bool, err error) {
 func (r *Reader) advance() (ok bool, err error) {
 	cur := segmentID{r.seg.hdr.first, r.seg.hdr.id}
 	if len(r.ids) == 0 {
-		segs, _, _, err := listSegments(r.st, r.dir)
+		segs, err := r.list()
 		if err != nil {
 			return false, err
 		}

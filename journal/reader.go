@@ -102,6 +102,10 @@ func (j *Journal) NewReader(from int64, o ReaderOptions) (*Reader, error) {
 //
 // Errors: ErrNotFound; ErrOutOfRange; ErrFormatVersion; ErrDirectory; *CorruptionError.
 func OpenReader(dir string, from int64, o ReaderOptions) (*Reader, error) {
+	dir, err := absolute(dir)
+	if err != nil {
+		return nil, err
+	}
 	return openReader(osStorage{}, dir, from, o)
 }
 
@@ -120,6 +124,9 @@ func openReader(st storage, dir string, from int64, o ReaderOptions) (*Reader, e
 func (r *Reader) init(from, first int64) error {
 	if r.o.UpTo > Durable {
 		return fmt.Errorf("journal: reader options: UpTo: %d is no gate", r.o.UpTo)
+	}
+	if r.o.Until < 0 {
+		return fmt.Errorf("journal: reader options: Until: %d, want at least 0", r.o.Until)
 	}
 	if from == 0 {
 		from = first
@@ -248,7 +255,7 @@ func (r *Reader) durableOutside() int64 {
 	if _, last := r.committed(); d >= last {
 		return d
 	}
-	segs, _, _, err := listSegments(r.st, r.dir)
+	segs, err := r.list()
 	if err != nil {
 		return d
 	}

@@ -45,6 +45,9 @@ func (j *Journal) publishLive() int {
 // without a seal and an empty one that starts at the next sequence, which recovery understands.
 func (j *Journal) roll() error {
 	w := &j.w
+	if w.filling {
+		return ErrFilling
+	}
 	if w.buffered {
 		if err := j.flush(); err != nil {
 			return err
@@ -119,6 +122,9 @@ func (j *Journal) roll() error {
 // knows where the writer is.
 func (j *Journal) reach(end int64) error {
 	w := &j.w
+	if w.filling {
+		return ErrFilling
+	}
 	w.touchLimit = w.seg.touched.Load()
 	if end > w.touchLimit {
 		j.stats.stalls.Add(1)

@@ -90,7 +90,7 @@ func (r *Reader) oldest() (int64, error) {
 	if r.closed {
 		return 0, ErrClosed
 	}
-	segs, _, _, err := listSegments(r.st, r.dir)
+	segs, err := r.list()
 	if err != nil {
 		return 0, err
 	}
@@ -124,7 +124,7 @@ func (r *Reader) newest() (last int64, err error) {
 // newestOutside finds the last sequence in a directory: what the newest segment's writer
 // committed, if that can be believed, otherwise what a survey leaves.
 func (r *Reader) newestOutside() (last int64, err error) {
-	segs, _, _, err := listSegments(r.st, r.dir)
+	segs, err := r.list()
 	if err != nil {
 		return 0, err
 	}

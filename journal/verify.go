@@ -19,7 +19,7 @@ type VerifyOptions struct {
 	Anchor Hash
 	// Archives says how to read archived segments.
 	Archives ArchiveAccess
-	// BytesPerSecond, if not 0, is the most that is read and checked in a second, so that a
+	// BytesPerSecond, if not 0, which is no bound, is the most that is read and checked in a second, so that a
 	// writer beside it keeps its disk and its cores. Records of segments with a chain are gone
 	// through twice, and counted twice.
 	BytesPerSecond int64
@@ -87,6 +87,9 @@ func Verify(dir string, o VerifyOptions) (Report, error) {
 
 // VerifyContext is Verify that ends with ctx, and then returns its error.
 func VerifyContext(ctx context.Context, dir string, o VerifyOptions) (Report, error) {
+	if o.BytesPerSecond < 0 {
+		return Report{}, fmt.Errorf("journal: verify options: BytesPerSecond: %d, want at least 0", o.BytesPerSecond)
+	}
 	return verifyAt(osStorage{}, dir, o, newPace(ctx, o.BytesPerSecond))
 }
 

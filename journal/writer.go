@@ -19,6 +19,7 @@ type writer struct {
 	limit      int64  // records end at or before it
 	touchLimit int64  // pages below it may be stored to
 	kick       int64  // past it the goroutine that prepares ahead is woken
+	filling    bool   // the function that StageInPlace was given is running
 
 	seq    int64
 	time   int64 // of the last record
@@ -250,6 +251,9 @@ func (j *Journal) Commit() (err error) {
 	}
 	if w.batch.left > 0 {
 		return ErrBatchOpen
+	}
+	if w.filling {
+		return ErrFilling
 	}
 	w.stamp = 0
 	if !w.staged {
