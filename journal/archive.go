@@ -131,7 +131,7 @@ func chainOf(st storage, dir string) ([]Link, error) {
 		return nil, err
 	}
 	if segs[0].hdrErr != nil {
-		return nil, corrupt(segs[0], 0, segs[0].first, segs[0].hdrErr)
+		return nil, badHeader(segs[0])
 	}
 	links, _, err := readChain(st, dir, segs[0].hdr.uuid)
 	return links, err

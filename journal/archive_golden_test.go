@@ -79,17 +79,24 @@ func TestFormat_Future_IsRefused(t *testing.T) {
 			_, openErr := openMem(st, Options{})
 			_, verifyErr := verify(st, memDir, VerifyOptions{})
 			_, backupErr := backup(st, memDir, "/copy", BackupOptions{})
+			_, restoreErr := restore(t.Context(), st, memDir, "/copy", RestoreOptions{})
+			_, proveErr := prove(st, memDir, 1, ProveOptions{})
+			_, subsetErr := proveSubset(st, memDir, SubsetOptions{}, nil, nil)
+			_, archiveErr := archiveAs(t.Context(), st, memDir, ArchiveOptions{}, archiveForm{})
+			_, repairErr := planRepair(st, memDir, RepairOptions{})
 			r, err := openReader(st, memDir, 1, ReaderOptions{})
 			require.NoError(t, err)
 			_, readErr := r.Read(func(Record) error { return nil })
 			require.NoError(t, r.Close())
-			for where, err := range map[string]error{"open": openErr, "verify": verifyErr, "backup": backupErr, "read": readErr} {
+			for where, err := range map[string]error{"open": openErr, "verify": verifyErr, "backup": backupErr, "read": readErr, "restore": restoreErr,
+				"prove": proveErr, "subset": subsetErr, "archive": archiveErr, "repair": repairErr} {
 				require.ErrorIs(t, err, ErrFormatVersion, where)
 				require.ErrorContains(t, err, what, where)
 				require.ErrorContains(t, err, "use a newer headrace", where)
 				require.ErrorContains(t, err, filepath.Base(name), where)
 				var f *FormatError
 				require.ErrorAs(t, err, &f, where)
+				require.False(t, isCorruption(err), "%s: nothing is damaged", where)
 			}
 			require.Equal(t, before, st.nodes[name].bytes())
 		}

@@ -125,7 +125,7 @@ func durableParts(st storage, dir string) (parts []*found, err error) {
 		case seg.hdrErr != nil && seg.pair.generation == 0 && len(parts) > 0:
 			return parts, nil // being made
 		case seg.hdrErr != nil:
-			return nil, corrupt(seg, 0, seg.first, seg.hdrErr)
+			return nil, badHeader(seg)
 		case seg.pair.generation == 0:
 			if len(parts) == 0 {
 				return nil, fmt.Errorf("%w: %s: nothing in it is durable yet", ErrNotFound, dir)

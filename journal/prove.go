@@ -2,7 +2,9 @@ package journal
 
 import (
 	"crypto/ed25519"
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 )
 
@@ -28,25 +30,25 @@ type ProveOptions struct {
 // Prove makes the proof of the event or void seq against a root of the chain, that of a tail link
 // included. It reads the record's segment, up to there, and verifies it. It works beside a writer.
 //
-// Errors: ErrNotChained; *CorruptionError; *AccessError; ErrOutOfRange; ErrNotFound.
+// Errors: ErrNotChained; *CorruptionError; *AccessError; ErrOutOfRange; ErrNotFound; ErrFormatVersion.
 func Prove(dir string, seq int64, o ProveOptions) (Proof, error) {
 	return prove(osStorage{}, dir, seq, o)
 }
 
 func prove(st storage, dir string, seq int64, o ProveOptions) (p Proof, err error) {
 	segs, _, _, err := listSegments(st, dir)
+	if errors.Is(err, os.ErrNotExist) || err == nil && len(segs) == 0 {
+		return p, fmt.Errorf("%w: %s", ErrNotFound, dir)
+	}
 	if err != nil {
 		return p, err
-	}
-	if len(segs) == 0 {
-		return p, fmt.Errorf("%w: %s", ErrNotFound, dir)
 	}
 	s := &survey{st: st, dir: dir}
 	if err := s.readPages(segs[0]); err != nil {
 		return p, err
 	}
 	if segs[0].hdrErr != nil {
-		return p, corrupt(segs[0], 0, segs[0].first, segs[0].hdrErr)
+		return p, badHeader(segs[0])
 	}
 	all, _, err := readChain(st, dir, segs[0].hdr.uuid)
 	if err != nil {

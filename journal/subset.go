@@ -84,7 +84,7 @@ func proveSubset(st storage, dir string, o SubsetOptions, show func(Record, Hash
 		return end, err
 	}
 	if segs[0].hdrErr != nil {
-		return end, corrupt(segs[0], 0, segs[0].first, segs[0].hdrErr)
+		return end, badHeader(segs[0])
 	}
 	all, _, err := readChain(st, dir, segs[0].hdr.uuid)
 	if err != nil {

@@ -266,6 +266,14 @@ func corrupt(seg *found, off, sequence int64, cause error) error {
 	return &CorruptionError{Segment: seg.name, Offset: off, Sequence: sequence, Err: cause}
 }
 
+// badHeader is the refusal for a segment whose header cannot be read, or is of a later version, which is no damage.
+func badHeader(seg *found) error {
+	if errors.Is(seg.hdrErr, ErrFormatVersion) {
+		return fmt.Errorf("journal: %s: %w", seg.name, seg.hdrErr)
+	}
+	return corrupt(seg, 0, seg.first, seg.hdrErr)
+}
+
 // takeSurvey reads the directory and judges it; see examine. A missing directory is os.ErrNotExist.
 func takeSurvey(st storage, dir string, how surveying) (*survey, error) {
 	s := &survey{st: st, dir: dir, surveying: how, now: st.identity(dir)}

@@ -151,6 +151,9 @@ func (c command) do(in *invocation, args []string) error {
 	return do()
 }
 
+// advice makes what the package tells a program one for who typed the command.
+var advice = strings.NewReplacer("give the codec, or the key, with ArchiveAccess", "give the key with --keys FILE; of codecs this command knows deflate")
+
 // exitCode says why a command failed, and turns that into a code. where is the journal's directory,
 // for the advice that an error gives.
 func exitCode(err error, s streams, where string) int {
@@ -168,7 +171,7 @@ func exitCode(err error, s streams, where string) int {
 		}
 		return exitUsage
 	}
-	fmt.Fprintln(s.err, "headrace:", strings.ReplaceAll(err.Error(), "headrace repair --dry-run DIR", "headrace repair --dry-run "+where))
+	fmt.Fprintln(s.err, "headrace:", advice.Replace(strings.ReplaceAll(err.Error(), "headrace repair --dry-run DIR", "headrace repair --dry-run "+where)))
 	switch {
 	case errors.As(err, &damaged), errors.Is(err, journal.ErrProof), errors.Is(err, journal.ErrSignature), errors.Is(err, journal.ErrChain),
 		errors.Is(err, journal.ErrRepair), errors.Is(err, journal.ErrDirectory), errors.Is(err, errCut):
