@@ -113,6 +113,11 @@ func durableParts(st storage, dir string) (parts []*found, err error) {
 	if err != nil {
 		return nil, err
 	}
+	return durableOf(st, dir, segs)
+}
+
+// durableOf is durableParts of these segments, the first ones of which they are.
+func durableOf(st storage, dir string, segs []*found) (parts []*found, err error) {
 	s, err := newSurvey(st, dir)
 	if err != nil {
 		return nil, err

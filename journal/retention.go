@@ -58,23 +58,22 @@ func (j *Journal) Trim(r Retention) (rep TrimReport, err error) {
 	j.mu.Lock()
 	oldestLive := j.live[0].hdr.id
 	j.mu.Unlock()
-	parts, err := durableParts(j.st, j.dir)
-	if err != nil {
-		return rep, err
-	}
 	segs, _, _, err := listSegments(j.st, j.dir)
 	if err != nil {
 		return rep, err
 	}
-	total := int64(0)
-	s, err := newSurvey(j.st, j.dir)
+	parts, err := durableOf(j.st, j.dir, segs)
 	if err != nil {
 		return rep, err
 	}
-	for _, seg := range segs {
+	s := &survey{st: j.st, dir: j.dir}
+	for _, seg := range segs[len(parts):] {
 		if err := s.readPages(seg); err != nil {
 			return rep, err
 		}
+	}
+	total := int64(0)
+	for _, seg := range segs {
 		total += seg.fileBytes
 	}
 	now := time.Unix(0, j.rand.now())

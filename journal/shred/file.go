@@ -33,6 +33,8 @@ type FileStore struct {
 	byID     map[KeyID]int64    // slot
 	subjects map[[32]byte]int64 // slot of the living key of a subject, by the hash of its name
 	failed   error              // sticky: a sync failed
+
+	sync func() error // of f; tests have their own
 }
 
 // FileOptions configure OpenFile. The zero value is usable.
@@ -135,7 +137,8 @@ func OpenFile(dir string, o FileOptions) (_ *FileStore, err error) {
 	if s.f, err = sysio.OpenFile(filepath.Join(dir, keysName), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
 		return s, err
 	}
-	if err := s.f.Sync(); err != nil {
+	s.sync = s.f.Sync
+	if err := s.sync(); err != nil {
 		return s, err
 	}
 	if err := syncDir(dir); err != nil {
@@ -216,7 +219,7 @@ func (s *FileStore) write(n int64, sl *slot) error {
 	sl.encode(b)
 	_, err := s.f.WriteAt(b, n*slotBytes)
 	if err == nil {
-		err = s.f.Sync()
+		err = s.sync()
 	}
 	if err != nil {
 		// After a failed sync nobody knows what is on the disk; trying again would prove nothing.

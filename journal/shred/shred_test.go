@@ -177,6 +177,44 @@ func TestFileStore_Refusals(t *testing.T) {
 	require.ErrorContains(t, err, "2 of a key store, this program knows 1")
 }
 
+// A key is there, and an erasure done, when the disk has it and not before; a sync that fails is final, and nobody is told
+// that a key was destroyed.
+func TestFileStore_SyncsBeforeItAnswers(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir, FileOptions{})
+	synced := func() []byte { // what the disk has, as far as anybody promised
+		b, err := os.ReadFile(filepath.Join(dir, keysName))
+		require.NoError(t, err)
+		return b
+	}
+	var disk []byte
+	syncs, fails := 0, error(nil)
+	s.sync = func() error {
+		syncs++
+		if fails == nil {
+			disk = synced()
+		}
+		return fails
+	}
+	k, err := s.ForSubject("ann")
+	require.NoError(t, err)
+	require.Equal(t, 1, syncs)
+	require.True(t, bytes.Contains(disk, k.Secret[:]), "the key had been synced when it was handed out")
+	_, err = s.ForSubject("ann")
+	require.NoError(t, err)
+	require.Equal(t, 1, syncs)
+	require.NoError(t, s.Destroy("ann"))
+	require.Equal(t, 2, syncs)
+	require.False(t, bytes.Contains(disk, k.Secret[:]), "the disk had forgotten the key when Destroy returned")
+	_, err = s.ForSubject("bob")
+	require.NoError(t, err)
+	fails = os.ErrDeadlineExceeded
+	require.ErrorIs(t, s.Destroy("bob"), fails)
+	require.ErrorIs(t, s.Destroy("bob"), ErrStore, "for good")
+	_, err = s.ForSubject("carl")
+	require.ErrorIs(t, err, ErrStore)
+}
+
 // The store against a map, with restarts.
 func TestFileStore_AgainstAMap(t *testing.T) {
 	dir := t.TempDir()
