@@ -248,6 +248,35 @@ func TestProof_EveryBitMatters(t *testing.T) {
 	require.ErrorIs(t, err, ErrNotChained)
 }
 
+// A record that never was, in a segment made for it, whose link is true to itself, proves nothing in front of the links that
+// followed another; nor do links of another journal, or a tail link in the middle.
+func TestProof_ForgedSegment(t *testing.T) {
+	st, last := chained(t, testKey)
+	p, err := prove(st, memDir, 1, ProveOptions{})
+	require.NoError(t, err)
+	require.Greater(t, len(p.Links), 1)
+	for what, forge := range map[string]func(p *Proof){
+		"segment": func(p *Proof) {
+			l := &p.Links[0]
+			p.Body, p.Index, p.Path, l.Records = []byte("never"), 0, nil, 1
+			l.Tree = leafHash(p.Header, p.Body)
+			l.Root = l.root()
+		},
+		"journal": func(p *Proof) { p.Links[0].UUID[0]++; p.Links[0].Root = p.Links[0].root() },
+		"tail": func(p *Proof) {
+			p.Links[0].Tail = true
+			p.Links[0].Root = p.Links[0].root()
+			p.Links[1].Previous = p.Links[0].Root
+		},
+	} {
+		q := p
+		q.Links = append([]Link(nil), p.Links...)
+		forge(&q)
+		_, err := VerifyProof(q, last.Root, testKey.Public().(ed25519.PublicKey))
+		require.ErrorIs(t, err, ErrProof, what)
+	}
+}
+
 // failingSigner fails until it is told not to.
 type failingSigner struct {
 	crypto.Signer
