@@ -166,7 +166,7 @@ func (e *Engine) start() error {
 			BatchBytes:  e.maxBatchBytes(),
 			Depth:       uint32(e.options.CascadeDepth),
 		},
-	})
+	}, nil)
 	if err != nil {
 		return err
 	}

@@ -25,38 +25,24 @@ func (o ReplayOptions) WithSpan(n int) ReplayOptions {
 	return o
 }
 
-// InTurn has Replay give each record to one lane after the other, on its own goroutine.
+// InTurn has Replay give each record to one lane after the other, on its own goroutine, when the first pass is over.
 func (o ReplayOptions) InTurn() ReplayOptions {
-	o.handle = func(t *Topology) func(func(func(journal.Record) error) error) error {
-		return func(read func(func(journal.Record) error) error) error {
-			return read(func(rec journal.Record) error {
-				for _, p := range t.lanes {
-					if err := p.lane.Replay(rec); err != nil {
-						return err
-					}
+	o.handle = func(t *Topology, read reading) error {
+		return read(func(rec journal.Record) error {
+			for _, p := range t.lanes {
+				if err := p.lane.Replay(rec); err != nil {
+					return err
 				}
-				return nil
-			})
-		}
+			}
+			return nil
+		})
 	}
 	return o
 }
 
 // WithReader has Replay call fn before the lanes get a record.
 func (o ReplayOptions) WithReader(span int, fn func(sequence int64) error) ReplayOptions {
-	o.handle = func(t *Topology) func(func(func(journal.Record) error) error) error {
-		lanes := newLaneReplay(t.lanes, span)
-		return func(read func(func(journal.Record) error) error) error {
-			return lanes.run(func(give func(journal.Record) error) error {
-				return read(func(rec journal.Record) error {
-					if err := fn(rec.Sequence); err != nil {
-						return err
-					}
-					return give(rec)
-				})
-			})
-		}
-	}
+	o.span, o.before = span, fn
 	return o
 }
 

@@ -162,9 +162,18 @@ func errHeadless(first int64) error {
 		ErrLog, first)
 }
 
-// scan reads the log through r.
-func (h *history) scan(r *journal.Reader) error {
-	_, err := r.Read(h.learn)
+// scan reads the log through r. pass, if there is one, has learn take in what its reading delivers.
+func (h *history) scan(r *journal.Reader, pass func(h *history, read reading) error) error {
+	read := func(fn func(journal.Record) error) error {
+		_, err := r.Read(fn)
+		return err
+	}
+	var err error
+	if pass == nil {
+		err = read(h.learn)
+	} else {
+		err = pass(h, read)
+	}
 	if err == nil && h.lost > 0 && !h.acceptLost {
 		err = fmt.Errorf("%w: %d of them, the first is %d; what they were is in the journal's directory aside; AcceptLost goes on without them",
 			ErrLostEvents, h.lost, h.firstLost)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/headrace/headrace/event"
@@ -28,8 +29,9 @@ type ReplayOptions struct {
 
 	only int64 // the snapshot to begin with, and no other; 0 = any
 	span int   // records that lanes get at a time; 0 = replaySpanRecords
-	// handle makes what has the lanes handle what read delivers; nil = side by side.
-	handle func(t *Topology) func(read func(fn func(journal.Record) error) error) error
+	// handle has all lanes handle what read delivers, when the first pass is over; nil = side by side, some beside the pass.
+	handle func(t *Topology, read reading) error
+	before func(sequence int64) error // comes before each record that lanes get
 }
 
 // Replayed is what Replay found.
@@ -65,7 +67,7 @@ func Replay(dir string, t *Topology, o ReplayOptions) (Replayed, error) {
 	if err := t.use(0); err != nil {
 		return none, err
 	}
-	r := &replayer{dir: dir, topology: t, options: o}
+	r := &replayer{dir: dir, topology: t, options: o, lanes: newLaneReplay(t.lanes, o)}
 	r.open = func(from int64, o journal.ReaderOptions) (*journal.Reader, error) {
 		return journal.OpenReader(dir, from, o)
 	}
@@ -82,6 +84,8 @@ type replayer struct {
 	options  ReplayOptions
 	open     opener
 	history  *history
+	lanes    *laneReplay
+	beside   *besidePass // nil: there is none
 	result   Replayed
 
 	// The records behind the last one to replay that answer events up to it; 0 = none.
@@ -113,14 +117,18 @@ func (r *replayer) scan() error {
 		dir: r.dir, topology: r.topology, open: r.open, first: first, options: bounds, acceptLost: r.options.AcceptLost,
 		fromStart: r.options.FromStart, only: r.options.only,
 	}
+	if reads := r.topology.besides(); reads != nil && r.options.handle == nil {
+		s.beside = func(h *history, read reading) error {
+			r.beside = &besidePass{topology: r.topology, lanes: r.lanes, reads: reads}
+			return r.beside.pass(h, read)
+		}
+	}
 	if r.history, err = s.seek(); err != nil {
 		return err
 	}
 	h := r.history
-	for _, c := range r.topology.registry.Types() { // types that the log does not know yet: no event has them
-		if _, _, err := h.catalog.Assign(c.Name()); err != nil {
-			return err
-		}
+	if err := assignTypes(h.catalog, r.topology.registry); err != nil {
+		return err
 	}
 	if _, err := h.settleNames(r.topology); err != nil {
 		return err
@@ -197,30 +205,21 @@ func (r *replayer) replay() error {
 			}
 		}
 	}
-	err := t.bind(handlers.Binding{Context: context.Background(), Types: handlers.NewTypes(t.registry, h.catalog), Watermarks: marks, Outcomes: h.outcomes, Formerly: h.names.former})
+	var bound []placed
+	if r.beside != nil {
+		bound = r.beside.bound
+	}
+	err := t.bind(handlers.Binding{Context: context.Background(), Types: handlers.NewTypes(t.registry, h.catalog), Watermarks: marks, Outcomes: h.outcomes, Formerly: h.names.former}, bound)
 	if err == nil {
 		err = h.load(t)
 	}
 	if err != nil || h.last == 0 {
 		return err
 	}
-	from := int64(math.MaxInt64)
 	for _, p := range t.lanes {
 		p.lane.Rereading(r.open.reread)
-		from = min(from, h.replaysFrom(p.lane))
 	}
-	handle := newLaneReplay(t.lanes, r.options.span).run
-	if r.options.handle != nil {
-		handle = r.options.handle(t)
-	}
-	err = handle(func(fn func(journal.Record) error) error {
-		return r.open.reread(from, h.last, func(rec journal.Record) error {
-			if rec.Kind == journal.KindLost && !r.options.AcceptLost {
-				return fmt.Errorf("%w: the first is %d", ErrLostEvents, rec.Sequence)
-			}
-			return fn(rec)
-		})
-	})
+	err = r.handle()
 	for _, p := range t.lanes {
 		if err == nil {
 			err = p.lane.Replayed()
@@ -240,4 +239,35 @@ func (r *replayer) replay() error {
 		}
 		return nil
 	})
+}
+
+// handle has the lanes handle the log, as far as they have not done so beside the first pass.
+func (r *replayer) handle() error {
+	h, t := r.history, r.topology
+	gets := slices.Repeat([]bool{true}, len(t.lanes))
+	if r.beside != nil {
+		gets = r.beside.rest(h.last)
+	}
+	from := int64(math.MaxInt64)
+	for i, p := range t.lanes {
+		switch after := r.lanes.after[i]; {
+		case !gets[i]:
+		case after > 0:
+			from = min(from, after+1)
+		default:
+			from = min(from, h.replaysFrom(p.lane))
+		}
+	}
+	read := func(fn func(journal.Record) error) error {
+		return r.open.reread(from, h.last, func(rec journal.Record) error {
+			if rec.Kind == journal.KindLost && !r.options.AcceptLost {
+				return fmt.Errorf("%w: the first is %d", ErrLostEvents, rec.Sequence)
+			}
+			return fn(rec)
+		})
+	}
+	if r.options.handle != nil {
+		return r.options.handle(t, read)
+	}
+	return r.lanes.run(gets, read)
 }

@@ -54,17 +54,19 @@ func (s *replaySpan) reset() {
 	}
 }
 
-// laneReplay is a replay of all lanes under way.
+// laneReplay is a replay under way: of all lanes in one go, or first of some and then of the others.
 type laneReplay struct {
 	lanes []*handlers.Lane
 	span  int                // records, at most
-	spans []chan *replaySpan // by lane
+	spans []chan *replaySpan // by lane; nil: it gets none
+	after []int64            // by lane: what it has handled, of what it gets
 	free  chan *replaySpan
 	bound atomic.Int64 // the lowest sequence at which a lane has failed
 	wg    sync.WaitGroup
 
 	filling  *replaySpan // the reader's
 	failures []laneFailure
+	before   func(sequence int64) error // tests: comes before each record
 }
 
 // laneFailure is written by the lane's goroutine, and read when that has ended.
@@ -73,69 +75,118 @@ type laneFailure struct {
 	err      error
 }
 
-func newLaneReplay(lanes []placed, span int) *laneReplay {
-	r := &laneReplay{span: cmp.Or(span, replaySpanRecords), free: make(chan *replaySpan, replaySpans), failures: make([]laneFailure, len(lanes))}
+func newLaneReplay(lanes []placed, o ReplayOptions) *laneReplay {
+	r := &laneReplay{span: cmp.Or(o.span, replaySpanRecords), free: make(chan *replaySpan, replaySpans), before: o.before}
+	r.spans, r.after, r.failures = make([]chan *replaySpan, len(lanes)), make([]int64, len(lanes)), make([]laneFailure, len(lanes))
 	r.bound.Store(math.MaxInt64)
 	for range replaySpans {
 		r.free <- new(replaySpan)
 	}
 	for _, p := range lanes {
 		r.lanes = append(r.lanes, p.lane)
-		r.spans = append(r.spans, make(chan *replaySpan, replaySpans))
 	}
 	return r
 }
 
-// run hands to the lanes what read delivers, and returns when they have handled it.
-func (r *laneReplay) run(read func(fn func(journal.Record) error) error) error {
-	for i := range r.lanes {
-		r.wg.Add(1)
-		go r.lane(i)
+// run hands what read delivers to some of the lanes, and returns when they have handled it.
+func (r *laneReplay) run(gets []bool, read reading) error {
+	err := r.feed(gets, func() error {
+		return read(func(rec journal.Record) error {
+			if r.before != nil {
+				if err := r.before(rec.Sequence); err != nil {
+					return err
+				}
+			}
+			if r.give(rec) && rec.Sequence > r.bound.Load() {
+				return journal.ErrStop
+			}
+			return nil
+		})
+	})
+	if failed := r.failed(); failed != nil {
+		return failed // read can only have failed behind it, or because of it
 	}
-	err := r.feed(read)
+	return err
+}
+
+// reading calls fn for each record of the log, or a part of it, in turn.
+type reading func(fn func(journal.Record) error) error
+
+// failed returns the failure that is to be reported, nil for none, when no lane is at work.
+func (r *laneReplay) failed() error {
 	var first laneFailure
 	for _, f := range r.failures {
 		if f.err != nil && (first.err == nil || f.sequence < first.sequence) {
 			first = f
 		}
 	}
-	if first.err != nil {
-		return first.err // read can only have failed behind it, or because of it
-	}
-	return err
+	return first.err
 }
 
-// feed is the reader's part. When it returns, or panics as the reader did, the lanes have ended.
-func (r *laneReplay) feed(read func(fn func(journal.Record) error) error) error {
+// feed is the reader's part: read gives records. When feed returns, or panics as read did, the lanes have ended.
+func (r *laneReplay) feed(gets []bool, read func() error) error {
+	for i := range r.lanes {
+		if r.spans[i] = nil; gets[i] {
+			r.spans[i] = make(chan *replaySpan, replaySpans)
+			r.wg.Add(1)
+			go r.lane(i)
+		}
+	}
 	defer func() {
 		for _, c := range r.spans {
-			close(c)
+			if c != nil {
+				close(c)
+			}
 		}
 		r.wg.Wait()
 	}()
 	r.filling = <-r.free
-	err := read(func(rec journal.Record) error {
-		r.filling.add(rec)
-		if len(r.filling.records) < r.span && len(r.filling.bodies) < replaySpanBytes {
-			return nil
-		}
-		r.handOn()
-		if rec.Sequence > r.bound.Load() {
-			return journal.ErrStop
-		}
-		return nil
-	})
+	err := read()
 	r.handOn() // before an error too: a lane may fail before it
+	r.free <- r.filling
 	return err
 }
 
+// give adds a record to the span that is being filled, and tells whether that was handed on.
+func (r *laneReplay) give(rec journal.Record) bool {
+	r.filling.add(rec)
+	if len(r.filling.records) < r.span && len(r.filling.bodies) < replaySpanBytes {
+		return false
+	}
+	r.handOn()
+	return true
+}
+
 func (r *laneReplay) handOn() {
-	s := r.filling
-	s.pending.Store(int32(len(r.lanes)))
+	s, n := r.filling, int32(0)
 	for _, c := range r.spans {
-		c <- s
+		if c != nil {
+			n++
+		}
+	}
+	if n == 0 {
+		s.reset()
+		return
+	}
+	s.pending.Store(n)
+	for _, c := range r.spans {
+		if c != nil {
+			c <- s
+		}
 	}
 	r.filling = <-r.free
+}
+
+// await returns when the lanes have handled all that they were given.
+func (r *laneReplay) await() {
+	r.handOn()
+	var idle [replaySpans - 1]*replaySpan
+	for i := range idle {
+		idle[i] = <-r.free
+	}
+	for _, s := range idle {
+		r.free <- s
+	}
 }
 
 // lane is the goroutine of one lane. It takes every span, so that the reader never waits for a lane that has failed.
@@ -160,9 +211,13 @@ func (r *laneReplay) take(i int, s *replaySpan) {
 			r.free <- s
 		}
 	}()
-	if len(s.records) > 0 && s.records[0].Sequence <= r.bound.Load() && r.failures[i].err == nil {
-		if n, err := r.lanes[i].ReplaySpan(s.records); err != nil {
-			r.fail(i, s.records[n].Sequence, err)
+	records := s.records
+	for len(records) > 0 && records[0].Sequence <= r.after[i] {
+		records = records[1:]
+	}
+	if len(records) > 0 && records[0].Sequence <= r.bound.Load() && r.failures[i].err == nil {
+		if n, err := r.lanes[i].ReplaySpan(records); err != nil {
+			r.fail(i, records[n].Sequence, err)
 		}
 	}
 	ended = false

@@ -54,6 +54,7 @@ type seeker struct {
 	answers     bool                   // handlers will answer what they owe
 	fromStart   bool
 	only        int64
+	beside      func(h *history, read reading) error // makes the pass over the whole log; nil: learn alone does
 
 	misfits []error
 }
@@ -111,7 +112,7 @@ func (s *seeker) whole() (*history, error) {
 	if h, err = s.newHistory(); err != nil {
 		return nil, err
 	}
-	return h, s.headless(s.scan(h, 0))
+	return h, s.headless(s.scan(h, 0, s.beside))
 }
 
 // headless adds to the error of a log without its beginning why no snapshot makes up for that.
@@ -138,12 +139,12 @@ func (s *seeker) newHistory() (*history, error) {
 	return h, err
 }
 
-func (s *seeker) scan(h *history, from int64) error {
+func (s *seeker) scan(h *history, from int64, pass func(h *history, read reading) error) error {
 	r, err := s.open(from, s.options)
 	if err != nil {
 		return err
 	}
-	return errors.Join(h.scan(r), r.Close())
+	return errors.Join(h.scan(r, pass), r.Close())
 }
 
 func (s *seeker) pass(from int64, o journal.ReaderOptions, fn func(journal.Record) error) error {
@@ -179,7 +180,7 @@ func (s *seeker) try(seq int64) (*history, error) {
 	if err := h.goOnFrom(o); err != nil {
 		return nil, err
 	}
-	if err := s.scan(h, f.Sequence); err != nil {
+	if err := s.scan(h, f.Sequence, nil); err != nil {
 		return nil, err
 	}
 	switch {

@@ -253,16 +253,28 @@ func (t *Topology) reacting() []placed {
 	return lanes
 }
 
-// bind makes every lane ready for one log.
-func (t *Topology) bind(b handlers.Binding) error {
+// bind makes every lane ready for one log. Those that are bound already get to know the types that the log has.
+func (t *Topology) bind(b handlers.Binding, bound []placed) error {
 	var faults []error
 	for _, p := range t.lanes {
-		b := b
-		b.Emits = p.emits
-		b.Published = p.options.Behind == Published
-		if err := p.lane.Bind(b); err != nil {
+		var err error
+		if slices.ContainsFunc(bound, func(q placed) bool { return q.lane == p.lane }) {
+			err = p.lane.Rebind(b.Types)
+		} else {
+			err = p.bind(b)
+		}
+		if err != nil {
 			faults = append(faults, err)
 		}
 	}
 	return errors.Join(faults...)
+}
+
+func (p placed) bind(b handlers.Binding) error {
+	b.Emits = p.emits
+	b.Published = p.options.Behind == Published
+	if !p.emits { // what the log says of handlers that may emit is not said of a read model that has the name of one
+		b.Outcomes, b.Formerly = nil, nil
+	}
+	return p.lane.Bind(b)
 }
