@@ -55,6 +55,9 @@ type Replayed struct {
 // event at the same time: decoders and handlers must not write into them. A lane may be some ten thousand events ahead of
 // another, and waits when it is further: Replay hangs if a handler waits for what another lane has yet to do.
 //
+// What is wrong with the log itself is the error before any handler's, though read models may by then have handled what
+// comes before it: after an error their state is to be thrown away.
+//
 // Errors: ErrNoSnapshot if the log's beginning was removed and no snapshot makes up for it; those of Open.
 func Replay(dir string, t *Topology, o ReplayOptions) (Replayed, error) {
 	var none Replayed
