@@ -97,7 +97,7 @@ func (c *Consumer) WaitFor(ctx context.Context, seq int64) error {
 		return ErrWouldDeadlock
 	}
 	ready := func() bool { return c.cursor.Load() >= seq || c.stopped.Load() }
-	w := WaitAdaptive().begin()
+	w := WaitAdaptive().begin(habit{})
 	defer w.end()
 	for !ready() {
 		if err := ctx.Err(); err != nil {

@@ -39,6 +39,7 @@ type gate struct {
 type parker struct {
 	wake  chan struct{} // capacity 1
 	seq   int64
+	woken int64       // when it was taken out, in the time of now
 	alarm block.Alarm // for waits with a deadline
 }
 
@@ -67,6 +68,7 @@ func (g *gate) wake(seq int64) {
 	for len(g.parked) > 0 && g.parked[0].seq <= seq {
 		p := g.parked[0]
 		g.remove(0)
+		p.woken = now()
 		block.Send(p.wake) // never blocks
 	}
 	g.arm()

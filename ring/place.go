@@ -14,6 +14,7 @@ type place struct {
 	wait   WaitStrategy
 	parker *parker
 	chase  chase
+	habit  habit
 	counts *counts
 }
 
@@ -33,7 +34,10 @@ func (p *place) await(next int64, done <-chan struct{}) outcome {
 		return readable
 	}
 	p.chase.waited = true
-	w := p.wait.begin()
+	if p.habit.handed && p.yieldFirst(next) {
+		return readable
+	}
+	w := p.wait.begin(p.habit)
 	defer w.end()
 	defer p.counts.unblock()
 	for up.Load() < next {
@@ -55,13 +59,34 @@ func (p *place) await(next int64, done <-chan struct{}) outcome {
 			return given
 		}
 		if !w.step() {
-			p.block(next, done)
+			p.blockTimed(next, done)
 		}
 		if w.polls > expectAfter {
 			p.seq.expect(next)
 		}
 	}
+	p.habit.handed = w.yielded && !exploring
 	return readable
+}
+
+// yieldFirst lets others run, and tells whether next is readable then.
+func (p *place) yieldFirst(next int64) bool {
+	began := now()
+	block.Yield()
+	ready := upstream{p.Consumer}.Load() >= next
+	p.habit.handed = ready && now()-began <= int64(handTime)
+	return ready
+}
+
+// blockTimed is block, and learns from how long it took; not under the schedule explorer, whose runs must not
+// depend on the clock.
+func (p *place) blockTimed(next int64, done <-chan struct{}) {
+	began := now()
+	p.parker.woken = began // unless somebody wakes it: it was readable before it could block
+	p.block(next, done)
+	if !exploring {
+		p.habit.parked(began, p.parker.woken)
+	}
 }
 
 // block parks at one cursor that is short of next: the ring's, or that of the first consumer that

@@ -129,7 +129,7 @@ func (s *sequencer) claimWait(ctx context.Context, until int64, n int) (int64, e
 	if err != ErrFull {
 		return hi, err
 	}
-	w := s.wait.begin()
+	w := s.wait.begin(habit{})
 	defer w.end()
 	var blocked blockage
 	defer func() { blocked.end(s) }()

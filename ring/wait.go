@@ -79,6 +79,8 @@ func WaitPark() WaitStrategy {
 // than there are processors besides the waiter's own, and not at all on one; then it yields a
 // few times, then it blocks until it is woken. While others spin it yields as often more as it would
 // have polled, so that two sides that answer each other do not park where nobody else has work.
+// A consumer that was woken within 64 us polls and yields for so long the next time: to be woken takes as
+// long, so that costs no more.
 func WaitAdaptive() WaitStrategy {
 	return WaitStrategy{name: "adaptive", spins: 8, pause: cpu.PausesFor(pollInterval), yields: 4,
 		parks: true, adaptive: true}
@@ -184,7 +186,32 @@ func (c *chase) rest(cursor int64) {
 	}
 }
 
-// A waiter carries one wait through its strategy: spin, yield, then park.
+// A habit is what a consumer has learned from its last wait about how the next one should go.
+type habit struct {
+	// handed is set when the wait was over after a yield. Then whoever publishes may share the consumer's
+	// processor, and cannot do so while the consumer polls: it yields first, as long as that goes quickly.
+	handed bool
+	// eager is set when a park was over so soon that polling for lingerTime would have met the event. To park
+	// and be woken costs as much, half of it paid by whoever publishes; and of two sides that answer each other, with pauses
+	// that are shorter, each would be late by more than the pause, every time.
+	eager bool
+}
+
+const (
+	handTime   = 4 * time.Microsecond
+	lingerTime = 64 * time.Microsecond
+	// Who lingers polls for lingerTurn and yields once, in turns. After one that took longer than lingerLate, in which
+	// somebody else had the processor, it only yields.
+	lingerTurn   = 2 * time.Microsecond
+	lingerLate   = 4 * lingerTurn
+	lingerPolls  = int(lingerTurn / spinInterval)
+	lingerYields = 8
+)
+
+// parked is told when a park began, and when it would have been over for one that polls.
+func (h *habit) parked(began, over int64) { h.eager = over-began <= int64(lingerTime) }
+
+// A waiter carries one wait through its strategy: spin, yield, then linger, then park.
 type waiter struct {
 	polls   int // made so far by spinning
 	spins   int
@@ -193,7 +220,11 @@ type waiter struct {
 	parks   bool
 	sleeps  bool
 	counted bool          // in spinners
+	yielded bool          // by the last step
 	slept   time.Duration // the last time
+	lingers bool          // is to linger, or does
+	until   int64         // end of lingering, 0 before it begins
+	turn    int64         // when this turn of it began
 }
 
 const (
@@ -201,20 +232,31 @@ const (
 	sleepMax = time.Millisecond
 )
 
-func (w WaitStrategy) begin() waiter {
+func (w WaitStrategy) begin(h habit) waiter {
 	v := waiter{spins: w.spins, yields: w.yields, pause: w.pause, parks: w.parks, sleeps: w.sleeps}
 	if w.adaptive {
-		if n := processors.n.Load(); n < 2 || spinners.n.Add(1) >= n {
-			if n >= 2 {
-				spinners.n.Add(-1)
+		v.lingers = h.eager && processors.n.Load() > 1
+		if !v.count() {
+			if processors.n.Load() > 1 {
 				v.yields += v.spins
 			}
 			v.spins = 0
-		} else {
-			v.counted = true
 		}
 	}
 	return v
+}
+
+// count tells whether the waiter may spin, and counts it among the spinners if so.
+func (v *waiter) count() bool {
+	n := processors.n.Load()
+	if n < 2 {
+		return false
+	}
+	v.counted = spinners.n.Add(1) < n
+	if !v.counted {
+		spinners.n.Add(-1)
+	}
+	return v.counted
 }
 
 // step waits for a moment. It returns false, without waiting, when it is time to park.
@@ -222,6 +264,7 @@ func (v *waiter) step() bool {
 	if v.spins > 0 {
 		v.spins--
 		v.polls++
+		v.yielded = false
 		block.Pause(v.pause)
 		return true
 	}
@@ -233,12 +276,40 @@ func (v *waiter) step() bool {
 			return true
 		}
 		if v.yields == 0 {
+			if v.linger(now()) {
+				return v.step()
+			}
 			noteProcessors()
+			v.yielded = false
 			return false
 		}
 		v.yields--
 	}
+	v.yielded = true
 	block.Yield()
+	return true
+}
+
+// linger begins another turn of lingering at t, and returns false when there is none.
+func (v *waiter) linger(t int64) bool {
+	late := false
+	switch {
+	case !v.lingers:
+		return false
+	case v.until == 0:
+		v.until = t + int64(lingerTime)
+	case t >= v.until:
+		v.lingers = false
+		return false
+	default:
+		late = t-v.turn > int64(lingerLate)
+	}
+	v.turn = t
+	if !late && v.count() {
+		v.spins, v.yields, v.pause = lingerPolls, 1, cpu.PausesFor(spinInterval)
+	} else {
+		v.yields = lingerYields
+	}
 	return true
 }
 

@@ -133,6 +133,7 @@ func wakeUpSystems() []System {
 	return []System{
 		{"headrace", paced(headraceOneWay(ring.WaitStrategy{}))},
 		{"headrace-park", paced(headraceOneWay(ring.WaitPark()))},
+		{"headrace-park-fenced", paced(headraceFenced(ring.WaitPark()))},
 		{"channel", paced(channelRing)},
 	}
 }

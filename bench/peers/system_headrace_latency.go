@@ -132,3 +132,10 @@ func publishValue(p *ring.Producer[uint64], v uint64) error {
 func headraceOneWay(wait ring.WaitStrategy) func(Work, *meter) (Result, error) {
 	return func(w Work, m *meter) (Result, error) { return headraceRingWait(w, m, wait) }
 }
+
+// headraceFenced is headraceOneWay with fences in the ring, so that who parks needs no membarrier.
+func headraceFenced(wait ring.WaitStrategy) func(Work, *meter) (Result, error) {
+	return func(w Work, m *meter) (Result, error) {
+		return headraceRingWith(w, m, ring.Options{Wait: wait, Fenced: true})
+	}
+}

@@ -24,7 +24,12 @@ func headraceRingYield(w Work, m *meter) (Result, error) {
 }
 
 func headraceRingWait(w Work, m *meter, wait ring.WaitStrategy) (Result, error) {
-	r, err := ring.New[uint64](ring.Options{Slots: ringSlots, Producers: ring.SingleProducer, Wait: wait})
+	return headraceRingWith(w, m, ring.Options{Wait: wait})
+}
+
+func headraceRingWith(w Work, m *meter, o ring.Options) (Result, error) {
+	o.Slots, o.Producers = ringSlots, ring.SingleProducer
+	r, err := ring.New[uint64](o)
 	if err != nil {
 		return Result{}, err
 	}
