@@ -4,11 +4,11 @@ package journal
 func (j *Journal) MaxBodyBytes() int { return j.o.MaxBodyBytes }
 
 // MaxBatchBytes returns how many bytes the bodies of an atomic batch of so many records may take in
-// all, 0 if so many records do not fit a segment even when they are empty, or there are none.
+// all, 0 if so many records do not fit a segment even when they are empty. Of 0 records it is what a segment takes.
 func (j *Journal) MaxBatchBytes(records int) int64 {
 	const each = recordHeaderBytes + recordAlign - 1
 	capacity := segmentCapacity(j.o.SegmentBytes)
-	if records < 1 || int64(records) > capacity/each {
+	if records < 0 || int64(records) > capacity/each {
 		return 0
 	}
 	return capacity - int64(records)*each

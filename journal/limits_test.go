@@ -35,6 +35,7 @@ func TestMaxBatchBytes_TooManyRecords(t *testing.T) {
 	require.NoError(t, err)
 	defer j.Close()
 	require.Zero(t, j.MaxBatchBytes(MinSegmentBytes))
+	require.Equal(t, segmentCapacity(MinSegmentBytes), j.MaxBatchBytes(0), "what there is without records")
 	require.Equal(t, j.MaxBodyBytes(), int(min(int64(j.MaxBodyBytes()), j.MaxBatchBytes(1)+recordAlign)))
 }
 
