@@ -118,6 +118,7 @@ func TestFollowShared_MembersComeAndGo_KeysInOrder_EachOnce(t *testing.T) {
 		go func() { // one that stays, so that the group does not end
 			stays <- e.FollowShared(limit(t), options, 2, func(_ context.Context, d handlers.Delivery) error { return o.handle(d, false) })
 		}()
+		await(t, func() bool { return len(e.Health().Followers) == 1 }) // or the group of the others would end without it
 		for range 3 {
 			own := rand.New(rand.NewPCG(rng.Uint64(), 1))
 			wg.Go(func() {
