@@ -272,6 +272,7 @@ func (v *waiter) step() bool {
 	if v.parks || v.sleeps {
 		if v.yields == 0 && v.sleeps {
 			v.slept = min(max(2*v.slept, sleepMin), sleepMax)
+			v.yielded = false
 			block.Sleep(v.slept, nil)
 			return true
 		}

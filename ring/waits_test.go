@@ -31,6 +31,7 @@ func TestWaitSleep_BacksOff(t *testing.T) {
 		require.True(t, w.step())
 		if w.slept > 0 {
 			slept = append(slept, w.slept/time.Microsecond)
+			require.False(t, w.yielded, "an event that came while it slept did not come with a yield")
 		}
 	}
 	require.Equal(t, []time.Duration{50, 100, 200, 400, 800, 1000, 1000}, slept)
