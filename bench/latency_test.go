@@ -104,18 +104,30 @@ func BenchmarkOneWay(b *testing.B) {
 }
 
 func benchmarkOneWay(b *testing.B, wait ring.WaitStrategy, rate int, busy bool) {
+	c := newClock(b.N, rate)
+	benchmarkPaced(b, wait, c, func(span []int64) {
+		for _, i := range span {
+			c.handled(i)
+		}
+	}, func(p *ring.Producer[int64], i int64) error {
+		c.wait(i, busy)
+		return publishNext(p, i)
+	})
+}
+
+// benchmarkPaced publishes 1 to b.N, each by publish, and reports the latencies that handled notes in c.
+func benchmarkPaced(b *testing.B, wait ring.WaitStrategy, c *clock, handled func(span []int64), publish func(p *ring.Producer[int64], i int64) error) {
 	r, err := ring.New[int64](ring.Options{Slots: 1 << 16, Producers: ring.SingleProducer, Wait: wait})
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer r.Halt()
-	c := newClock(b.N, rate)
 	var sum int64
 	_, err = r.Consume("sum", ring.HandlerFunc[int64](func(_ int64, span []int64) error {
 		for _, i := range span {
 			sum += i
-			c.handled(i)
 		}
+		handled(span)
 		return nil
 	}), ring.ConsumerOptions{})
 	if err != nil {
@@ -124,12 +136,12 @@ func benchmarkOneWay(b *testing.B, wait ring.WaitStrategy, rate int, busy bool) 
 	if err := r.Start(); err != nil {
 		b.Fatal(err)
 	}
+	p := r.Producer()
 	b.ReportAllocs()
 	b.ResetTimer()
 	c.start = time.Now()
 	for i := range int64(b.N) {
-		c.wait(i+1, busy)
-		if err := publishValue(r, i+1); err != nil {
+		if err := publish(p, i+1); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -182,52 +194,28 @@ func BenchmarkBurst(b *testing.B) {
 }
 
 func benchmarkBurst(b *testing.B, wait ring.WaitStrategy, burst int) {
-	r, err := ring.New[int64](ring.Options{Slots: 1 << 16, Producers: ring.SingleProducer, Wait: wait})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer r.Halt()
 	c := newClock(b.N, 1_000)
-	var sum int64
-	_, err = r.Consume("sum", ring.HandlerFunc[int64](func(_ int64, span []int64) error {
-		for _, i := range span {
-			sum += i
-		}
+	benchmarkPaced(b, wait, c, func(span []int64) {
 		at := time.Since(c.start)
 		for _, i := range span {
 			c.latency = append(c.latency, int64(at-c.due(1+(i-1)/int64(burst))))
 		}
-		return nil
-	}), ring.ConsumerOptions{})
+	}, func(p *ring.Producer[int64], i int64) error {
+		if (i-1)%int64(burst) == 0 {
+			c.wait(1+(i-1)/int64(burst), true)
+		}
+		return publishNext(p, i)
+	})
+}
+
+func publishNext(p *ring.Producer[int64], v int64) error {
+	seq, err := p.Next()
 	if err != nil {
-		b.Fatal(err)
+		return err
 	}
-	if err := r.Start(); err != nil {
-		b.Fatal(err)
-	}
-	p := r.Producer()
-	b.ReportAllocs()
-	b.ResetTimer()
-	c.start = time.Now()
-	for i := range int64(b.N) {
-		if i%int64(burst) == 0 {
-			c.wait(1+i/int64(burst), true)
-		}
-		seq, err := p.Next()
-		if err != nil {
-			b.Fatal(err)
-		}
-		*p.Slot(seq) = i + 1
-		p.Publish(seq, seq)
-	}
-	if err := r.Close(context.Background()); err != nil {
-		b.Fatal(err)
-	}
-	b.StopTimer()
-	if want := int64(sumTo(uint64(b.N))); sum != want {
-		b.Fatalf("sum of %d events is %d, want %d", b.N, sum, want)
-	}
-	reportLatency(b, c.latency)
+	*p.Slot(seq) = v
+	p.Publish(seq, seq)
+	return nil
 }
 
 func publishValue(r *ring.Ring[int64], v int64) error {
