@@ -107,7 +107,8 @@ func TestDirectoryRemoved(t *testing.T) {
 		require.NoError(t, err)
 		out, err := OpenReader(dir, 0, ReaderOptions{})
 		require.NoError(t, err)
-		require.NoError(t, os.RemoveAll(dir))
+		for os.RemoveAll(dir) != nil { // a segment was made ahead between the last file and the directory
+		}
 		for _, r := range []*Reader{in, out} {
 			_, err = r.Read(func(Record) error { return nil })
 			require.ErrorIs(t, err, ErrNotFound)
