@@ -90,7 +90,12 @@ func script(t *testing.T, j *Journal, seed uint64) (bodies [][]byte) {
 // Both backends write the same bytes, records, index and seal, and zeros behind them; on a disk, where
 // whole pieces are written ahead of the records, too.
 func TestBackends_SameBytes(t *testing.T) {
-	for seed := range uint64(5) {
+	t.Parallel()
+	seeds := uint64(2)
+	if longForm() {
+		seeds = 20
+	}
+	for seed := range seeds {
 		var records [3]map[string][]byte
 		for i, b := range []Backend{BackendMmap, BackendPwrite, BackendPwrite} {
 			st := newMemStorage()

@@ -24,9 +24,6 @@ const childEnv = "HEADRACE_JOURNAL_TEST_CHILD"
 // TestMain lets the test binary be the process that is killed, or the other writer.
 func TestMain(m *testing.M) {
 	tortureChild()
-	if longForm() {
-		debug.SetGCPercent(800) // the campaigns in memory make little but garbage
-	}
 	if arg := os.Getenv(childEnv); arg != "" {
 		what, dir, _ := strings.Cut(arg, ":")
 		var err error
@@ -44,6 +41,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	debug.SetGCPercent(800) // journals on the heap are little but garbage
 	os.Exit(m.Run())
 }
 
@@ -101,14 +99,19 @@ func childWrites(mode, dir string) error {
 }
 
 func TestWriter_KillNine_AckedEventsSurvive(t *testing.T) {
-	cycles := 12
-	if testing.Short() || raceEnabled {
+	t.Parallel()
+	cycles := 5 // TestTorture_Kill has more of them
+	switch {
+	case testing.Short() || raceEnabled:
 		cycles = 3
+	case longForm():
+		cycles = 12
 	}
 	seed := rand.Uint64()
-	rnd := rand.New(rand.NewPCG(seed, 3))
-	for _, mode := range []string{"none", "batch", "group"} {
+	for i, mode := range []string{"none", "batch", "group"} {
 		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			rnd := rand.New(rand.NewPCG(seed, uint64(i)))
 			dir := t.TempDir()
 			checked := int64(0)
 			for cycle := range cycles {

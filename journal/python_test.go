@@ -9,23 +9,36 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
 
+// python is the interpreter itself, which a wrapper of that name may take longer to find than it takes to read a journal.
+var python = sync.OnceValue(func() string {
+	name, err := exec.LookPath("python3")
+	if err != nil {
+		return ""
+	}
+	if out, err := exec.Command(name, "-c", "import sys; print(sys.executable)").Output(); err == nil {
+		name = strings.TrimSpace(string(out))
+	}
+	return name
+})
+
 // independent reads a journal with testdata/reader.py, which was written from FORMAT.md and shares no
 // code with this package.
 func independent(t *testing.T, dir string) (all []Record, code int) {
 	t.Helper()
-	python, err := exec.LookPath("python3")
-	if err != nil {
+	if python() == "" {
 		t.Skip("no python3 here: the independent reader in testdata/reader.py is not run")
 	}
 	var out, errs bytes.Buffer
-	cmd := exec.Command(python, filepath.Join("testdata", "reader.py"), dir)
+	cmd := exec.Command(python(), filepath.Join("testdata", "reader.py"), dir)
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	err = cmd.Run()
+	err := cmd.Run()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		code = exit.ExitCode()
@@ -68,6 +81,7 @@ func ours(t *testing.T, dir string) (all []Record, err error) {
 }
 
 func TestFormat_IndependentReader_Agrees(t *testing.T) {
+	t.Parallel()
 	write := func(how func(j *Journal)) string {
 		dir := t.TempDir()
 		j, err := Open(dir, Options{SegmentBytes: MinSegmentBytes, Durability: None()})

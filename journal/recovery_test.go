@@ -253,9 +253,12 @@ func TestRecover_AtomicBatch_CutAtEveryByte(t *testing.T) {
 
 // The page model: of each sector that was not synced the old or the new content.
 func TestRecover_PowerCut_DurableSurvives(t *testing.T) {
-	rounds := 1500
-	if testing.Short() || raceEnabled {
+	rounds := 300
+	switch {
+	case testing.Short() || raceEnabled:
 		rounds = 100
+	case longForm():
+		rounds = 5000
 	}
 	seed := rand.Uint64()
 	rnd := rand.New(rand.NewPCG(seed, 1))

@@ -207,7 +207,11 @@ func TestRecycle_OpenAfterRename(t *testing.T) {
 
 // In every crash while segments are recycled the journal opens, and holds what was durable.
 func TestRecycle_PowerCut(t *testing.T) {
-	for seed := range uint64(60) {
+	seeds := uint64(20)
+	if longForm() {
+		seeds = 600
+	}
+	for seed := range seeds {
 		st := newMemStorage()
 		st.crashy = true
 		j := recycler(t, st, memDir, []Backend{BackendMmap, BackendPwrite}[seed%2])

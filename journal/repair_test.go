@@ -149,7 +149,11 @@ func never(written) bool { return false }
 // Any stretch of records, anywhere, changed: what it touches is lost and nothing else.
 func TestRepair_RandomDamage_OnlyWhatIsDamagedIsLost(t *testing.T) {
 	base, all := repairSample(t, Options{})
-	run := newCampaign(t, 150, 20_000)
+	cases := int64(100)
+	if memBackend != BackendAuto {
+		cases = 30
+	}
+	run := newCampaign(t, cases, 20_000)
 	rnd := run.rand(11)
 	repaired := int64(0)
 	for run.more() {

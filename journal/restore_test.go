@@ -62,7 +62,7 @@ func TestRestore_ToAnyPointInTime(t *testing.T) {
 		first, _, _ := parseSegmentName(filepath.Base(name))
 		points = append(points, max(0, first-2), first-1, first, first+1)
 	}
-	for seq := int64(3); seq < last; seq += stride(151, 701) {
+	for seq := int64(3); seq < last; seq += stride(301, 701) {
 		points = append(points, seq)
 	}
 	for i, until := range points {
