@@ -49,9 +49,9 @@ const (
 	forever     = math.MaxInt
 )
 
-// WaitSpin polls with a spin-loop hint and never gives up its processor. With more spinners than
-// processors the ring crawls: a spinner holds its processor until the scheduler takes it, 10 ms
-// later.
+// WaitSpin polls with a spin-loop hint and never gives up its processor. A spinner holds it until Go's
+// scheduler takes it, 10 ms later: with more spinners than processors the ring crawls, and with as many
+// every other goroutine of the process, the producer's too, may wait that long for its turn.
 func WaitSpin() WaitStrategy {
 	return WaitStrategy{name: "spin", spins: forever, pause: cpu.PausesFor(spinInterval)}
 }

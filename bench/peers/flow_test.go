@@ -164,13 +164,13 @@ func TestPinger_OneAtATimeUntilTheLast(t *testing.T) {
 		return nil
 	}
 	require.NoError(t, p.start())
-	for i := uint64(1); i <= 3; i++ {
+	for i := uint64(0); i <= 3; i++ {
 		require.Equal(t, i, sent[len(sent)-1])
 		require.Empty(t, p.done)
 		p.back(i)
 	}
 	require.NoError(t, <-p.done)
-	require.Equal(t, []uint64{1, 2, 3}, sent)
+	require.Equal(t, []uint64{0, 1, 2, 3}, sent)
 	require.Equal(t, ringSum(Work{Events: 3}), p.sum)
 
 	boom := errors.New("boom")
@@ -178,4 +178,23 @@ func TestPinger_OneAtATimeUntilTheLast(t *testing.T) {
 	p.send = func(uint64) error { return boom }
 	p.back(1)
 	require.ErrorIs(t, <-p.done, boom)
+}
+
+// Event 1 is due when event 0 has come back and not before, and event 0 is not measured.
+func TestPinger_OpensBeforeItMeasures(t *testing.T) {
+	h := NewHistogram()
+	w := Work{Events: 2, PacedRate: 1_000_000}
+	p := newPinger(w, newMeter(w, h))
+	p.send = func(uint64) error { return nil }
+	require.NoError(t, p.start())
+	require.Zero(t, p.meter.start)
+	before := sinceStart()
+	p.back(0)
+	require.GreaterOrEqual(t, p.meter.start, before+settle)
+	require.GreaterOrEqual(t, sinceStart(), p.meter.due(1))
+	require.Zero(t, h.Count())
+	p.back(1)
+	p.back(2)
+	require.NoError(t, <-p.done)
+	require.EqualValues(t, 2, h.Count())
 }

@@ -151,11 +151,16 @@ func runPaced(b Bench, sc Scenario, h *Histogram, limit time.Duration) (Result, 
 	return res, nil
 }
 
-// rotation is the order in which n systems run round r (from 0): rotated by one each round.
+// rotation is the order in which n systems run round r (from 0): each first in turn, and forwards and
+// backwards by turns, so that none always runs behind the same one.
 func rotation(r, n int) []int {
 	is := make([]int, n)
 	for k := range is {
-		is[k] = (r + k) % n
+		if r%2 == 1 {
+			is[k] = (r%n + n - k) % n
+		} else {
+			is[k] = (r + k) % n
+		}
 	}
 	return is
 }

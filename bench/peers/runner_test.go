@@ -63,7 +63,7 @@ func TestRunScenario_RoundsInterleaveAndRotate(t *testing.T) {
 	sc, log := fakeScenario(&fakeBench{name: "a"}, &fakeBench{name: "b"}, &fakeBench{name: "c"})
 	out, err := runScenario(context.Background(), sc, testSettings(t))
 	require.NoError(t, err)
-	require.Equal(t, "abc bca cab abc", joinRounds(*log, 3))
+	require.Equal(t, "abc bac cab acb", joinRounds(*log, 3))
 	require.Len(t, out.Stats, 3)
 	for _, st := range out.Stats {
 		require.InDelta(t, 1e6, st.Median, 1) // 1,000 events in 1 ms
@@ -194,8 +194,10 @@ func TestRunScenario_LatencyOnly(t *testing.T) {
 
 func TestRotation(t *testing.T) {
 	require.Equal(t, []int{0, 1, 2}, rotation(0, 3))
-	require.Equal(t, []int{1, 2, 0}, rotation(1, 3))
-	require.Equal(t, []int{2, 0, 1}, rotation(5, 3))
+	require.Equal(t, []int{1, 0, 2}, rotation(1, 3))
+	require.Equal(t, []int{2, 0, 1}, rotation(2, 3))
+	require.Equal(t, []int{2, 1, 0}, rotation(5, 3))
+	require.Equal(t, []int{0}, rotation(7, 1))
 }
 
 func TestEmptyDir(t *testing.T) {
