@@ -19,8 +19,9 @@ type Dedup struct {
 
 	mu      sync.Mutex
 	settled *sync.Cond // an id in flight was settled
+	size    int        // of the window
 	index   map[event.ID]int
-	window  []dedupEntry // a ring; next is the oldest
+	window  []dedupEntry // a ring; next is the oldest; nil until there is an id
 	next    int
 	hits    int64
 }
@@ -31,9 +32,9 @@ type dedupEntry struct {
 	typeID uint16
 }
 
-// NewDedup returns an empty window of n ids, n >= 1.
+// NewDedup returns an empty window of n ids, n >= 1. The first id takes the memory for all of them.
 func NewDedup(n int) *Dedup {
-	d := &Dedup{index: make(map[event.ID]int, n), window: make([]dedupEntry, n)}
+	d := &Dedup{size: n}
 	d.settled = sync.NewCond(&d.mu)
 	return d
 }
@@ -99,6 +100,9 @@ func (d *Dedup) await(ctx context.Context) error {
 
 // insert puts e in the place of the oldest entry that is not in flight.
 func (d *Dedup) insert(e dedupEntry) {
+	if d.window == nil { // most logs have no ids of publishers, and each Open and Replay has a window
+		d.index, d.window = make(map[event.ID]int, d.size), make([]dedupEntry, d.size)
+	}
 	for range d.window {
 		old := d.window[d.next]
 		if old.id.IsZero() || old.seq != 0 {

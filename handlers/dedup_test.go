@@ -42,6 +42,25 @@ func TestDedup_AgainstNaiveWindow(t *testing.T) {
 	}
 }
 
+// A window costs nothing where nobody gives ids: each Open and each Replay makes one.
+func TestDedup_NoIDs_NoMemory(t *testing.T) {
+	id := event.IDFromName("x")
+	d := NewDedup(1 << 16)
+	d.Cancel(id)
+	d.Done(id, 1)
+	require.False(t, d.Known(id))
+	all, err := d.Image(t.Context(), 10)
+	require.NoError(t, err)
+	require.Empty(t, all)
+	require.Nil(t, d.window)
+	require.Nil(t, d.index)
+
+	_, fresh, err := d.Begin(t.Context(), id, 16)
+	require.NoError(t, err)
+	require.True(t, fresh)
+	require.Len(t, d.window, 1<<16)
+}
+
 func TestDedup_InFlight_OthersWait(t *testing.T) {
 	d := NewDedup(4)
 	ctx := context.Background()

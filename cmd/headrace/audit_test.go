@@ -43,7 +43,7 @@ func conversation(t testing.TB) (dir string, root journal.Hash) {
 	add(event.Header{ID: event.IDFromName("3"), CorrelationID: one, CausationID: two, Producer: "mail", HasOrigin: true,
 		Origin: event.Origin{Handler: event.HandlerID("mail"), Cause: 3, Outputs: 1, Depth: 2}})
 	require.NoError(t, j.Sync())
-	l, err := j.WaitChained(t.Context(), 4)
+	l, err := j.ChainNow(t.Context())
 	require.NoError(t, err)
 	require.NoError(t, j.Close())
 	return dir, l.Root
