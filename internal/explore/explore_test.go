@@ -256,6 +256,39 @@ func TestSearches_FindDeadlock_AndReplayIt(t *testing.T) {
 	require.Equal(t, f.Schedule, g.Schedule)
 }
 
+// TestRandom_EachRunAgainByItsSeed: a run is the same within a search, after longer ones too, and alone.
+func TestRandom_EachRunAgainByItsSeed(t *testing.T) {
+	var order []int
+	long := func(r *Run) {
+		order = nil
+		m := new(memory)
+		for i := range 3 {
+			r.Go(fmt.Sprint(i), func() {
+				for range 200 {
+					m.store(i, 1)
+					order = append(order, i)
+				}
+			})
+		}
+	}
+	var search [][]int
+	const runs, seed = 30, 100
+	_, err := Random(Options{Runs: runs, Seed: seed}, func(r *Run) {
+		if order != nil {
+			search = append(search, order)
+		}
+		long(r)
+	})
+	require.NoError(t, err)
+	search = append(search, order)
+	require.Len(t, search, runs)
+	for i, want := range search {
+		_, err := Random(Options{Runs: 1, Seed: seed + uint64(i)}, long)
+		require.NoError(t, err)
+		require.Equal(t, want, order, "seed %d", seed+i)
+	}
+}
+
 func TestPolling_EndsWhenOthersAreDone(t *testing.T) {
 	poll := func(store bool) func(*Run) {
 		return func(r *Run) {

@@ -68,7 +68,7 @@ func Random(o Options, scenario func(*Run)) (Result, error) {
 	var res Result
 	for i := range o.Runs {
 		seed := o.Seed + uint64(i)
-		r := o.run(newRandom(seed, max(res.Longest, 50)))
+		r := o.run(newRandom(seed))
 		err := r.execute(scenario)
 		res.count(r)
 		if err != nil {
@@ -143,10 +143,12 @@ type random struct {
 	lowest   uint64
 }
 
-func newRandom(seed uint64, steps int) *random {
+// newRandom depends on the seed alone, not on how long the runs before were: a run is repeated by its seed.
+func newRandom(seed uint64) *random {
 	c := &random{rng: rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15)), mode: int(seed % 3), lowest: 1 << 20}
 	if c.mode == 2 {
 		c.change = map[int]bool{}
+		steps := 50 << c.rng.IntN(6) // nobody knows yet how long the run will be
 		for range 1 + c.rng.IntN(4) {
 			c.change[c.rng.IntN(steps)] = true
 		}
