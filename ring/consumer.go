@@ -24,7 +24,10 @@ import (
 //
 // From inside HandleSpan, Close fences the producers and returns ErrWouldDeadlock at once, while
 // the ring goes on draining; Claim returns ErrWouldDeadlock when only the handler's own return
-// could free the slots; WaitFor does the same for what cannot come before the handler returns.
+// could free the slots; WaitFor does the same for what cannot come before the handler returns, and Leave.
+// That holds for circles too: of handlers of a ring that wait for each other by such calls, the last to begin
+// returns ErrWouldDeadlock, although the context of another could end the circle. Waits of another kind,
+// such as for a channel, and those for another ring are not seen.
 type Handler[T any] interface {
 	HandleSpan(first int64, span []T) error
 }
@@ -62,6 +65,8 @@ type Consumer struct {
 	complete  atomic.Bool          // and it is at the last sequence of a closed ring
 	left      atomic.Bool          // and it is not in the graph any more
 	gone      chan struct{}        // closed after stopped is set
+	wait      wait                 // what its handler waits for; zero: nothing. Guarded by seq.waiting.mu, like
+	seen      int64                // the last search that came by
 
 	counts counts
 	// Only for Stats, and seldom written.
@@ -87,14 +92,17 @@ func (c *Consumer) Lag() int64 {
 
 // WaitFor blocks until the consumer has handled seq. It returns ctx.Err() when ctx ends first;
 // when the consumer has stopped below seq, ErrLeft, ErrClosed, or ErrHalted wrapping the *ConsumerError
-// that was the cause; ErrWouldDeadlock from inside a handler that seq cannot be handled without.
+// that was the cause; ErrWouldDeadlock from inside a handler that seq cannot be handled without; see Handler.
 // Before Start it waits for the start.
 func (c *Consumer) WaitFor(ctx context.Context, seq int64) error {
 	if c.cursor.Load() >= seq {
 		return nil
 	}
-	if self := c.seq.current(); self != nil && self.cursor.Load() < seq && self.reaches(c) {
-		return ErrWouldDeadlock
+	if self := c.seq.current(); self != nil {
+		if !c.seq.blocks(self, wait{on: c, seq: seq}) {
+			return ErrWouldDeadlock
+		}
+		defer c.seq.unblocks(self)
 	}
 	ready := func() bool { return c.cursor.Load() >= seq || c.stopped.Load() }
 	w := WaitAdaptive().begin(habit{})

@@ -23,7 +23,8 @@ var (
 	ErrNotStarted = errors.New("ring: not started")
 	// ErrNoConsumers: Start without a consumer; nothing would ever free a slot.
 	ErrNoConsumers = errors.New("ring: no consumers")
-	// ErrWouldDeadlock: a handler called something that waits for the handler's own return.
+	// ErrWouldDeadlock: a handler called something that waits for the handler's own return, or for a
+	// handler that waits for this one, by however many others.
 	ErrWouldDeadlock = errors.New("ring: the handler would wait for itself")
 	// ErrLeft: the consumer has left the ring.
 	ErrLeft = errors.New("ring: consumer has left")

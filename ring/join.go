@@ -147,6 +147,12 @@ func (r *Ring[T]) settle(ctx context.Context, c *Consumer, from, outdated int64)
 		}
 	}
 	before := s.exactly()
+	var self *Consumer // set if the caller is a handler
+	defer func() {
+		if self != nil {
+			s.unblocks(self)
+		}
+	}()
 	for turn := 0; c.cursor.Load() < outdated; turn++ {
 		claimed := s.exactly()
 		if claimed != before {
@@ -167,7 +173,7 @@ func (r *Ring[T]) settle(ctx context.Context, c *Consumer, from, outdated int64)
 		case claimed-s.slots >= c.cursor.Load():
 			return &GoneError{From: from, Oldest: c.cursor.Load() + 2}
 		}
-		if self := s.current(); self != nil && s.wouldDeadlock(self, 1) {
+		if self = s.current(); self != nil && !s.blocks(self, s.room(1)) {
 			return ErrWouldDeadlock
 		}
 		if !block.Sleep(50*time.Microsecond, ctx.Done()) {
@@ -196,8 +202,9 @@ func (r *Ring[T]) fits(c *Consumer, claimed, from int64) error {
 //
 // After nil, c's name is free. The errors are an *OptionError for a consumer of another ring,
 // ErrNotStarted, ErrLastConsumer, and ErrClosed or ErrHalted if c has stopped with the ring.
-// From inside c's own handler Leave returns ErrWouldDeadlock at once, and c leaves. It may be called
-// from any goroutine, and again.
+// From inside c's own handler Leave returns ErrWouldDeadlock at once, and c leaves; likewise from inside a
+// handler that c's waits for: of two that make each other leave one has nil and one ErrWouldDeadlock, and both
+// leave. It may be called from any goroutine, and again.
 func (r *Ring[T]) Leave(ctx context.Context, c *Consumer) error {
 	if c != nil && c.group != nil {
 		return optionError("Consumer", "%q is a lane, which leaves by LeaveLane", c.name)
@@ -205,8 +212,11 @@ func (r *Ring[T]) Leave(ctx context.Context, c *Consumer) error {
 	if err := r.leaveAt(c, 0); err != nil {
 		return err
 	}
-	if r.seq.current() == c {
-		return ErrWouldDeadlock
+	if self := r.seq.current(); self != nil {
+		if !r.seq.blocks(self, wait{on: c, seq: never, left: true}) {
+			return ErrWouldDeadlock
+		}
+		defer r.seq.unblocks(self)
 	}
 	if !block.RecvOr(c.gone, ctx.Done()) {
 		return ctx.Err()

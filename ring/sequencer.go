@@ -55,6 +55,7 @@ type sequencer struct {
 	failed    atomic.Pointer[failure]
 	debug     debugState
 	aborts    aborts
+	waiting   waiting
 	_         cpu.Pad
 	blocked   stopwatch // producers' waits, for Stats
 
@@ -132,8 +133,14 @@ func (s *sequencer) claimWait(ctx context.Context, until int64, n int) (int64, e
 	w := s.wait.begin(habit{})
 	defer w.end()
 	var blocked blockage
-	defer func() { blocked.end(s) }()
 	var self *Consumer // set if the caller is a handler
+	defer func() {
+		blocked.end(s)
+		if self != nil {
+			s.unblocks(self)
+		}
+	}()
+	var noted wait
 	for asked := false; ; {
 		if w.spins == 0 {
 			blocked.begin(s, n)
@@ -145,8 +152,12 @@ func (s *sequencer) claimWait(ctx context.Context, until int64, n int) (int64, e
 				self = s.debug.polling()
 			}
 		}
-		if self != nil && s.wouldDeadlock(self, n) {
-			return 0, ErrWouldDeadlock
+		if self != nil {
+			room := s.room(n)
+			if room != noted && !s.blocks(self, room) {
+				return 0, ErrWouldDeadlock
+			}
+			noted = room
 		}
 		if !wait {
 			s.parkProducer(n, done, until)
@@ -186,10 +197,8 @@ func (s *sequencer) parkProducer(n int, done <-chan struct{}, until int64) {
 	}
 }
 
-// wouldDeadlock tells whether n slots cannot become free before the handler of c returns.
-func (s *sequencer) wouldDeadlock(c *Consumer, n int) bool {
-	return s.exactly()+int64(n)-s.slots > c.cursor.Load()
-}
+// room is the wait for n free slots.
+func (s *sequencer) room(n int) wait { return wait{seq: s.exactly() + int64(n) - s.slots} }
 
 // gatingSequence returns the least cursor that a producer may not lap.
 func (s *sequencer) gatingSequence() int64 {
