@@ -17,6 +17,8 @@ var (
 	ErrFull = errors.New("ring: full")
 	// ErrClaimSize: a claim of less than 1 event, or of more than the ring has slots.
 	ErrClaimSize = errors.New("ring: claim size out of range")
+	// ErrNoMemory: the system refuses the memory for as many slots of that size.
+	ErrNoMemory = errors.New("ring: no memory")
 	// ErrStarted: the call belongs before Start.
 	ErrStarted = errors.New("ring: already started")
 	// ErrNotStarted: Close found events in a ring that was never started; nobody handled them.

@@ -3,6 +3,8 @@ package ring
 import (
 	"errors"
 	"fmt"
+
+	"github.com/headrace/headrace/internal/sysio"
 )
 
 // Limits and defaults of Options.
@@ -35,8 +37,8 @@ func (p Producers) String() string {
 
 // Options of a ring. The zero value is the default.
 type Options struct {
-	// Slots is the number of events in flight: a power of two in [1, MaxSlots].
-	// Default DefaultSlots.
+	// Slots is the number of events in flight: a power of two in [1, MaxSlots], and of no more than 16 TiB of
+	// memory altogether, 1 GiB where an int has 32 bits. Default DefaultSlots.
 	Slots int
 	// FirstSequence is the sequence of the first event, in [1, MaxFirstSequence]. Default 1.
 	FirstSequence int64
@@ -82,6 +84,30 @@ func (o Options) validate(slotBytes uintptr) error {
 		faults = append(faults, optionError("Producers", "%v is neither MultiProducer nor SingleProducer", o.Producers))
 	}
 	return errors.Join(faults...)
+}
+
+// memory returns the bytes of a ring with these options, which are valid.
+func (o Options) memory(slotBytes uintptr) int64 {
+	n := int64(slotBytes) * int64(o.Slots)
+	if o.Producers == MultiProducer {
+		n += 4 * int64(o.Slots) // sequencer.marks
+	}
+	return n
+}
+
+// affordable returns ErrNoMemory where the system refuses the memory of the ring now. Go would end the process then.
+// For rings of usual sizes it is not asked, and another allocation may take the room after it was: Go has no call
+// that allocates or fails.
+func (o Options) affordable(slotBytes uintptr) error {
+	const usual, more = 1 << 26, 1 << 23 // bytes; Go rounds up
+	n := o.memory(slotBytes)
+	if n < usual {
+		return nil
+	}
+	if err := sysio.Room(n + more); err != nil {
+		return fmt.Errorf("%w for %d slots of %d bytes: %w", ErrNoMemory, o.Slots, slotBytes, err)
+	}
+	return nil
 }
 
 // maxRingBytes is far below what an address space holds, so that a size never overflows.

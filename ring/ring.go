@@ -34,7 +34,9 @@ type Ring[T any] struct {
 }
 
 // New makes a ring with its slots. The zero value of o is the default. The error joins an
-// *OptionError for each field that is out of range.
+// *OptionError for each field that is out of range, or is ErrNoMemory: on Linux New asks for the memory of a
+// large ring before Go does, which ends the process where there is none. What the system promises and does not
+// have in the end, as containers do with a limit, New cannot tell.
 func New[T any](o Options) (*Ring[T], error) {
 	return newRing[T](o, cpu.HasMembarrier() && !o.Fenced)
 }
@@ -44,6 +46,9 @@ func newRing[T any](o Options, plain bool) (*Ring[T], error) {
 	o = o.withDefaults()
 	var zero T
 	if err := o.validate(unsafe.Sizeof(zero)); err != nil {
+		return nil, err
+	}
+	if err := o.affordable(unsafe.Sizeof(zero)); err != nil {
 		return nil, err
 	}
 	r := &Ring[T]{

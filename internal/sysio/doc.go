@@ -1,4 +1,4 @@
-// Package sysio holds the system calls and the few machine instructions that the journal needs
+// Package sysio holds the system calls and the few machine instructions that the journal needs, and one for the ring,
 // and that the standard library does not offer: mapping, allocation, locks owned by an open
 // file, the identity of boot and mount, and a store with release order.
 //
