@@ -337,7 +337,7 @@ func TestBackendPwrite_ProgressAfterPowerCut(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 20, last)
 	require.NoError(t, r.Close())
-	p, err := readProgress(cut, memDir)
+	p, _, err := readProgress(cut, memDir)
 	require.NoError(t, err)
 	said, ok := loadStanding(p, 1)
 	require.True(t, ok && said.sequence == 21, "%+v", said)

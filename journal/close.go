@@ -54,7 +54,7 @@ func (j *Journal) close() error {
 }
 
 // settleActive makes the last durable pair itself durable, in both copies, so that a clean end
-// can be told from a torn one without the page cache.
+// can be told from a torn one without the page cache, and leaves the mark outside of the segment.
 func (j *Journal) settleActive() error {
 	s := j.live[len(j.live)-1]
 	if err := guard(s.name, s.mem, func() error {
@@ -68,5 +68,8 @@ func (j *Journal) settleActive() error {
 	}); err != nil {
 		return err
 	}
-	return s.f.sync()
+	if err := s.f.sync(); err != nil {
+		return err
+	}
+	return j.leaveMark(s, s.durable.sequence)
 }

@@ -11,8 +11,8 @@ import (
 //
 // The cases, for the first place p in a segment that is not a good record. "here" means that the
 // writer's boot and mount are the present ones: the process died but the page cache is whole.
-// "promised" means that the durable pair, or a valid record at or behind p in this or a later
-// segment, says that the sequence expected at p was synced.
+// "promised" means that the durable pair, the mark of the last Close, or a valid record at or behind p in
+// this or a later segment, says that the sequence expected at p was synced.
 //
 //	header      p                    then
 //	later       anywhere             refused as a later version, before anything else is judged
@@ -30,12 +30,20 @@ import (
 //	short       not newest           corruption
 //	bad         promised, or here    corruption
 //	bad         anything else        made but never synced: it and later ones go aside
+//	missing     promised             corruption: the mark of the last Close names it
 //
 // TestRecover_TableOfCases runs every combination against a second statement of these rules.
 func (s *survey) examine() error {
 	if err := s.examineKin(); err != nil {
 		return err
 	}
+	if err := s.examineSegments(); err != nil {
+		return err
+	}
+	return s.examineMark()
+}
+
+func (s *survey) examineSegments() error {
 	lastKnown, lastTime := int64(0), int64(0)
 	for i, seg := range s.segs {
 		newest := i == len(s.segs)-1
@@ -53,7 +61,7 @@ func (s *survey) examine() error {
 			return corrupt(seg, min(seg.size, seg.hdr.size), 0, fmt.Errorf("%w: %s bytes, the header says %s",
 				ErrSize, thousands(seg.size), thousands(seg.hdr.size)))
 		case seg.size < recordsOffset:
-			s.isCut, s.durableLost = true, max(0, seg.pair.sequence-(seg.first-1))
+			s.isCut, s.durableLost = true, max(0, s.promisedOf(seg)-(seg.first-1))
 			return s.tearFrom(i)
 		}
 		if err := s.examineRecords(i, lastTime); err != nil {
@@ -103,9 +111,9 @@ func (s *survey) examineHeader(i int) error {
 	case seg.size < recordsOffset && !newest:
 		return bad
 	case seg.size < pageBytes:
-		s.isCut = true
+		s.isCut, s.durableLost = true, max(0, s.mark.promised(seg)-(seg.first-1))
 		return s.tearFrom(i)
-	case seg.here || seg.pair.generation > 0 || s.live:
+	case seg.here || seg.pair.generation > 0 || s.live || s.mark.promised(seg) > 0:
 		return bad
 	}
 	if i > 0 && s.segs[i-1].hdr.uuid != seg.hdr.uuid && seg.hdr.uuid != [16]byte{} && seg.size < recordsOffset {
@@ -199,12 +207,12 @@ func (s *survey) examineRecords(i int, prevTime int64) error {
 		return nil
 	}
 
-	if promised := seg.pair.offset > r.end || seg.pair.sequence > r.last; promised ||
+	if promised := seg.pair.offset > r.end || s.promisedOf(seg) > r.last; promised ||
 		seg.here && seg.committed > r.end && seg.committed <= seg.hdr.size {
 		if !seg.cut() || !s.beyondCut(seg) {
 			return bad
 		}
-		s.durableLost = max(0, seg.pair.sequence-r.last)
+		s.durableLost = max(0, s.promisedOf(seg)-r.last)
 	}
 	dataEnd, err := s.dataEnd(seg, r.end)
 	if err != nil {
@@ -238,6 +246,9 @@ func (s *survey) examineRecords(i int, prevTime int64) error {
 	s.keep = i + 1
 	return nil
 }
+
+// promisedOf is the last sequence of seg that its durable pair, or the last Close, says was synced.
+func (s *survey) promisedOf(seg *found) int64 { return max(seg.pair.sequence, s.mark.promised(seg)) }
 
 // beyondCut tells whether the record at which the scan stopped reaches past the end of the file.
 func (s *survey) beyondCut(seg *found) bool {

@@ -17,8 +17,9 @@ import (
 // change live in a file of their own, which no sync touches, and the control page is brought up to
 // date when the segment is full, at Sync and Close, and some 50 times a second.
 //
-// PROGRESS has no checksum. It holds while its writer lives, and after its death under the same boot
-// and mount, when what was stored is there: the same that is said of a control page's committed offset.
+// The slots have no checksum. They hold while its writer lives, and after its death under the same boot
+// and mount, when what was stored is there: the same that is said of a control page's committed offset. The mark behind
+// them is another matter, see mark.go.
 const (
 	progressName  = "PROGRESS"
 	progressMagic = "HEADPROG"
@@ -89,7 +90,7 @@ func (s *survey) keepWord() error {
 	return nil
 }
 
-// clearProgress makes an existing file say nothing. An earlier writer's word ends here.
+// clearProgress makes the slots of an existing file say nothing. An earlier writer's word ends here, but for its mark.
 func clearProgress(st storage, dir string) error {
 	f, err := st.open(filepath.Join(dir, progressName), true)
 	if errors.Is(err, os.ErrNotExist) {
@@ -98,7 +99,7 @@ func clearProgress(st storage, dir string) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteAt(newPages(1), 0)
+	_, err = f.WriteAt(newPages(1)[:markOffset], 0)
 	return errors.Join(err, f.close())
 }
 
@@ -211,22 +212,23 @@ func (v *progressView) close() error {
 	return errors.Join(v.f.munmap(v.mem), v.f.close())
 }
 
-// readProgress returns a copy of the file; nil where there is none, or none that says anything.
-func readProgress(st storage, dir string) ([]byte, error) {
+// readProgress returns a copy of the file, nil where there is none or its slots say nothing, and its mark.
+func readProgress(st storage, dir string) (page []byte, m mark, err error) {
 	f, err := st.open(filepath.Join(dir, progressName), false)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
+		return nil, mark{}, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, mark{}, err
 	}
 	defer f.close()
-	page := newPages(1)
+	page = newPages(1)
 	if _, err := f.ReadAt(page, 0); err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
+		return nil, mark{}, err
 	}
+	m = loadMark(page)
 	if le.Uint64(page) != le.Uint64([]byte(progressMagic)) {
-		return nil, nil
+		page = nil
 	}
-	return page, nil
+	return page, m, nil
 }

@@ -545,6 +545,7 @@ func TestRecover_SealedNewestCutBehindSeal(t *testing.T) {
 		segs := st.segments()
 		second, _, _ := parseSegmentName(filepath.Base(segs[1]))
 		delete(st.nodes, segs[1])
+		delete(st.nodes, filepath.Join(memDir, progressName)) // as if it had never been there
 		whole := st.nodes[segs[0]]
 		end := loadPair(whole.bytes(), 1).offset
 		cut := newMemNode(end + 3)

@@ -51,11 +51,15 @@ func makePlan(st storage, dir string, o RepairOptions) (*RepairPlan, error) {
 	errors.As(err, &at)
 	// Every segment, whatever a survey would have said about those behind the damage.
 	p.s = &survey{st: st, dir: dir, surveying: surveying{all: true, access: o.Archives}, now: st.identity(dir)}
-	if p.s.progress, err = readProgress(st, dir); err != nil {
+	if p.s.progress, p.s.mark, err = readProgress(st, dir); err != nil {
 		return nil, err
 	}
 	if p.s.segs, p.s.spares, p.s.marked, err = listSegments(st, dir); err != nil {
 		return nil, err
+	}
+	if len(p.s.segs) == 0 {
+		return nil, fmt.Errorf("%w: no segment is left in %s: bring the files back from a copy; or, to begin anew, remove %s: %w",
+			ErrRepair, dir, progressName, damage)
 	}
 	for _, seg := range p.s.segs {
 		if err := p.s.readPages(seg); err != nil {
@@ -121,13 +125,20 @@ func (p *RepairPlan) chain() ([]Link, error) {
 	return links, err
 }
 
-// promising returns the links that say how far segments reach: those of whole ones, and a tail link
-// where the segment that it is about is gone.
+// promising returns the links that say how far segments reach: those of whole ones, and a tail link, or else what the
+// last Close says, where the segment that it is about is gone.
 func (p *RepairPlan) promising(links []Link) (all []Link) {
 	for i := range links {
 		if l := &links[i]; !l.Tail || i == len(links)-1 && l.Segment > p.s.segs[len(p.s.segs)-1].id {
 			all = append(all, *l)
 		}
+	}
+	newest := p.s.segs[len(p.s.segs)-1]
+	if m := &p.s.mark; m.last >= m.first && m.behind(p.s.segs, newest.first-1) && (len(all) == 0 || all[len(all)-1].Last < m.last) {
+		for len(all) > 0 && all[len(all)-1].Segment >= m.segment {
+			all = all[:len(all)-1] // a tail link of the same segment, from before
+		}
+		all = append(all, Link{Segment: m.segment, First: m.first, Last: m.last})
 	}
 	return all
 }
@@ -196,7 +207,8 @@ func (p *RepairPlan) segments(links []Link) error {
 	}
 	for _, l := range links {
 		if l.Segment > lastID {
-			if err := p.missing(links, uuid, lastID, l.Segment+1, next, l.Last, max(lastTime, l.LastTime)); err != nil {
+			lastTime = max(lastTime, l.LastTime)
+			if err := p.missing(links, uuid, lastID, l.Segment+1, next, l.Last, lastTime); err != nil {
 				return err
 			}
 			next, lastID = l.Last+1, l.Segment
@@ -260,7 +272,7 @@ func (p *RepairPlan) after(i int, links []Link) int64 {
 // explains it, which Open knows how to handle.
 func (p *RepairPlan) tail(i int, v *salvaged) (until int64, rewrite bool, err error) {
 	seg := v.seg
-	promised := seg.pair.sequence
+	promised := max(seg.pair.sequence, p.s.mark.promised(seg))
 	if seg.here {
 		promised = max(promised, seg.committedSeq)
 	}
@@ -310,7 +322,7 @@ func (p *RepairPlan) missing(links []Link, uuid [16]byte, after, before uint64, 
 	}
 	v := &salvaged{hdr: header{uuid: uuid, id: id, first: first, size: size}, rebuilt: true,
 		end: recordsOffset, stop: recordsOffset, last: first - 1, time: time, lostEnd: n}
-	v.note(0, errors.New("the file is missing"))
+	v.note(0, errMissing)
 	return p.add(RepairMake, v, true)
 }
 

@@ -380,6 +380,7 @@ func TestRepair_NewestSealedSegmentDeleted_ChainProvesIt(t *testing.T) {
 	segs := st.segments()
 	delete(st.nodes, segs[3])
 	delete(st.nodes, segs[2])
+	delete(st.nodes, progressPath) // which knows of the newest
 	gone := func(w written) bool { return w.segment == filepath.Base(segs[2]) }
 	mend(t, st, "deleted")
 	var kept []written

@@ -68,6 +68,7 @@ type survey struct {
 	now identity
 
 	progress []byte // a copy of the file PROGRESS, if there is one
+	mark     mark   // that the last Close left there
 	locked   bool   // a writer has the directory
 
 	// The verdict. keep is how many segments stay; if torn, the last of them is cut at its
@@ -173,7 +174,7 @@ func (s *survey) readPages(seg *found) error {
 // newSurvey is one for reading pages beside a writer.
 func newSurvey(st storage, dir string) (s *survey, err error) {
 	s = &survey{st: st, dir: dir, locked: st.locked(dir)}
-	s.progress, err = readProgress(st, dir)
+	s.progress, s.mark, err = readProgress(st, dir)
 	return s, err
 }
 
@@ -279,7 +280,7 @@ func takeSurvey(st storage, dir string, how surveying) (*survey, error) {
 	s := &survey{st: st, dir: dir, surveying: how, now: st.identity(dir)}
 	var err error
 	s.locked = s.live
-	if s.progress, err = readProgress(st, dir); err != nil {
+	if s.progress, s.mark, err = readProgress(st, dir); err != nil {
 		return nil, err
 	}
 	if s.segs, s.spares, s.marked, err = listSegments(st, dir); err != nil {

@@ -100,10 +100,10 @@ func verify(st storage, dir string, o VerifyOptions) (rep Report, err error) {
 func verifyAt(st storage, dir string, o VerifyOptions, p *pace) (rep Report, err error) {
 	rep.Live = st.locked(dir)
 	s, err := takeSurvey(st, dir, surveying{all: true, live: rep.Live, archived: true, access: o.Archives, pace: p, tell: o.Progress})
-	if errors.Is(err, os.ErrNotExist) && s == nil || s != nil && len(s.segs) == 0 {
+	if errors.Is(err, os.ErrNotExist) && s == nil || err == nil && len(s.segs) == 0 {
 		return rep, fmt.Errorf("%w: %s", ErrNotFound, dir)
 	}
-	if s == nil {
+	if s == nil || len(s.segs) == 0 {
 		return rep, err
 	}
 	rep.First = s.segs[0].first
