@@ -51,6 +51,11 @@ func isAccess(err error) bool {
 	return errors.As(err, &a)
 }
 
+// isUnreadable tells whether err says that nobody here has the key or the codec.
+func isUnreadable(err error) bool {
+	return isAccess(err) && (errors.Is(err, ErrNoKey) || errors.Is(err, ErrNoCodec))
+}
+
 // codec returns the codec of that id.
 func (a *ArchiveAccess) codec(id uint32) (Codec, bool) {
 	if id == codecDeflate {

@@ -156,9 +156,8 @@ func (s *survey) examineHeader(i int) error {
 // examineRecords judges the records of segment i, whose header is good.
 func (s *survey) examineRecords(i int, prevTime int64) error {
 	seg, newest := s.segs[i], i == len(s.segs)-1
-	if a := seg.archive; a != nil && !s.archived {
-		// It was sealed, durable and verified when it was archived; readers verify it again.
-		seg.end, seg.lastKnown, seg.lastTime, seg.sealed, seg.synced = a.end, a.last, a.lastTime, true, true
+	if seg.archive != nil && !s.archived {
+		seg.asHeadSays()
 		return nil
 	}
 	if !s.all && !newest && s.sealAtHint(i) {
@@ -179,6 +178,11 @@ func (s *survey) examineRecords(i int, prevTime int64) error {
 		if seg.lastKnown, seg.lastTime = seg.first-1, prevTime; !newest {
 			seg.lastKnown = s.segs[i+1].first - 1
 		}
+		return nil
+	}
+	if s.skip && seg.archive != nil && (isUnreadable(err) || isUnreadable(seg.scan.cause)) {
+		seg.unread = true
+		seg.asHeadSays()
 		return nil
 	}
 	if err != nil {
@@ -245,6 +249,13 @@ func (s *survey) examineRecords(i int, prevTime int64) error {
 	}
 	s.keep = i + 1
 	return nil
+}
+
+// asHeadSays takes an archived segment at its word: it was sealed, durable and verified when it was archived, and readers
+// verify it again.
+func (s *found) asHeadSays() {
+	a := s.archive
+	s.end, s.lastKnown, s.lastTime, s.sealed, s.synced = a.end, a.last, a.lastTime, true, true
 }
 
 // promisedOf is the last sequence of seg that its durable pair, or the last Close, says was synced.

@@ -37,6 +37,7 @@ type found struct {
 	synced       bool // something proves that all of it was synced
 	told         bool // PROGRESS says something of it that holds: committed and pair are the higher of both
 	reseal       bool // complete, but its seal is missing
+	unread       bool // archived, and nobody has the key or the codec
 	gone         bool // retention removed it while the survey was on its way
 
 	archive   *archiveHead // nil: plain
@@ -52,6 +53,7 @@ type surveying struct {
 
 	archived bool // scan archived segments too, which may need keys; without, their heads tell
 	access   ArchiveAccess
+	skip     bool  // take those that nobody here has the key or the codec of at the word of their heads
 	pace     *pace // of scanning
 
 	tell func(done, total int) // called before each segment, if not nil

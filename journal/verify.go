@@ -19,6 +19,10 @@ type VerifyOptions struct {
 	Anchor Hash
 	// Archives says how to read archived segments.
 	Archives ArchiveAccess
+	// SkipUnreadable passes over the contents of archived segments whose key, or codec, nobody here has, instead of
+	// ending with *AccessError: what the report says of them is what their heads say, unchecked, and the chain is
+	// not checked against them. See SegmentReport.Unread.
+	SkipUnreadable bool
 	// BytesPerSecond, if not 0, which is no bound, is the most that is read and checked in a second, so that a
 	// writer beside it keeps its disk and its cores. Records of segments with a chain are gone
 	// through twice, and counted twice.
@@ -72,6 +76,9 @@ type SegmentReport struct {
 	Archived bool   // compressed, encrypted or both:
 	Codec    uint32 // 0: not compressed
 	KeyID    uint32 // 0: not encrypted
+	// Unread tells that the records were not looked at, for want of the key or the codec: their number is not known, and
+	// the rest is what the file says of itself.
+	Unread bool
 }
 
 // Verify checks every record of the journal in dir: checksum, padding, sequence, time, batches,
@@ -99,7 +106,7 @@ func verify(st storage, dir string, o VerifyOptions) (rep Report, err error) {
 
 func verifyAt(st storage, dir string, o VerifyOptions, p *pace) (rep Report, err error) {
 	rep.Live = st.locked(dir)
-	s, err := takeSurvey(st, dir, surveying{all: true, live: rep.Live, archived: true, access: o.Archives, pace: p, tell: o.Progress})
+	s, err := takeSurvey(st, dir, surveying{all: true, live: rep.Live, archived: true, access: o.Archives, skip: o.SkipUnreadable, pace: p, tell: o.Progress})
 	if errors.Is(err, os.ErrNotExist) && s == nil || err == nil && len(s.segs) == 0 {
 		return rep, fmt.Errorf("%w: %s", ErrNotFound, dir)
 	}
@@ -114,6 +121,11 @@ func verifyAt(st storage, dir string, o VerifyOptions, p *pace) (rep Report, err
 		}
 		if seg.hdrErr == nil {
 			rep.Durable = max(rep.Durable, seg.pair.sequence)
+		}
+		if a := seg.archive; seg.unread {
+			rep.Segments = append(rep.Segments, SegmentReport{Name: seg.name, ID: seg.id, First: seg.first, Last: a.last,
+				Bytes: a.end - recordsOffset, Size: seg.fileBytes, Sealed: true, Archived: true, Codec: a.codec, KeyID: seg.hdr.keyID, Unread: true})
+			rep.Last = max(rep.Last, a.last)
 		}
 		if !seg.scanned {
 			continue
@@ -190,6 +202,9 @@ func (s *survey) verifyChain(rep *Report, o VerifyOptions) error {
 	for i, seg := range covered {
 		if o.Progress != nil {
 			o.Progress(i, len(covered))
+		}
+		if seg.unread {
+			continue
 		}
 		if err := s.verifyLinks(seg, byID[seg.id], tailsOf(links, seg.id), rep.Live); err != nil {
 			if rep.Live && errors.Is(err, os.ErrNotExist) {

@@ -86,6 +86,9 @@ func (s *selection) typeIDs(names *shower) (ids []uint16, err error) {
 		if !found && names.damaged != nil { // it may be behind that
 			return nil, names.damaged
 		}
+		if !found && names.unread != nil {
+			return nil, fmt.Errorf("type %q is not in what can be read: %v", word, names.unread)
+		}
 		if !found {
 			return nil, fmt.Errorf("%w: the journal has no type %q", errUsage, word)
 		}

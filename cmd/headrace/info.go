@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -9,7 +11,8 @@ import (
 	"github.com/headrace/headrace/journal"
 )
 
-// infoCommand tells what is in a journal. It checks every record on the way, as verify does.
+// infoCommand tells what is in a journal. It checks every record on the way, as verify does, but for those whose key it
+// was not given: those it says so of.
 func infoCommand(in *invocation) func() error {
 	keys := keysFlag(in)
 	return func() error {
@@ -17,7 +20,7 @@ func infoCommand(in *invocation) func() error {
 		if err != nil {
 			return err
 		}
-		rep, err := in.verify(in.args[0], journal.VerifyOptions{Archives: access})
+		rep, err := in.verify(in.args[0], journal.VerifyOptions{Archives: access, SkipUnreadable: true})
 		if err != nil && len(rep.Segments) == 0 {
 			return err
 		}
@@ -49,6 +52,7 @@ type reportJSON struct {
 	Signed      int    `json:"signed"`
 	Chained     int64  `json:"chained_sequence"`
 	Root        string `json:"root,omitempty"`
+	Unread      int    `json:"unread_segments,omitempty"`
 
 	Snapshots []snapshotJSON `json:"snapshots,omitempty"`
 	Damaged   []string       `json:"damaged_snapshots,omitempty"`
@@ -74,6 +78,14 @@ func (r *reportJSON) snapshots(dir string) error {
 	return err
 }
 
+// packed says how a segment is packed that cannot be read.
+func packed(s journal.SegmentReport) string {
+	if s.KeyID != 0 {
+		return fmt.Sprintf("encrypted, key id %d", s.KeyID)
+	}
+	return fmt.Sprintf("compressed, codec %d", s.Codec)
+}
+
 func (in *invocation) showReport(rep journal.Report) error {
 	r := reportJSON{
 		UUID: fmt.Sprintf("%x", rep.UUID), First: rep.First, Last: rep.Last, Durable: rep.Durable,
@@ -84,8 +96,13 @@ func (in *invocation) showReport(rep journal.Report) error {
 	if rep.Links > 0 {
 		r.Root = rep.Root.String()
 	}
+	why := map[string]int{}
 	for _, s := range rep.Segments {
 		r.Bytes += s.Bytes
+		if s.Unread {
+			r.Unread++
+			why[packed(s)]++
+		}
 	}
 	if err := r.snapshots(in.args[0]); err != nil {
 		return err
@@ -100,6 +117,9 @@ func (in *invocation) showReport(rep journal.Report) error {
 	line("journal", "%s", r.UUID)
 	line("sequences", "%d to %d, durable to %d", r.First, r.Last, r.Durable)
 	line("records", "%d, of which %d events and voids", r.Records, r.Events)
+	for _, p := range slices.Sorted(maps.Keys(why)) {
+		line("not read", "%d segments, %s: their records are neither counted nor checked", why[p], p)
+	}
 	line("segments", "%d with %d bytes of records", r.Segments, r.Bytes)
 	if r.Live {
 		line("writer", "has it open")

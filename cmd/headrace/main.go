@@ -22,6 +22,9 @@
 // a line where there are many. Results go to standard output, everything else to standard error,
 // where long work shows a bar if that is a terminal.
 //
+// Where segments are encrypted and --keys is not given, info, ls and tail show what needs no key, and say of which
+// segments they do not show the records; the other commands fail.
+//
 // Exit codes: 0 done, and of verify and repair: nothing is wrong; 1 failed, the reason on standard
 // error; 2 the command line was not understood; 3 the journal, or the proof, is damaged or false,
 // or repair --dry-run found something to repair; 4 nothing was found (grep, trace, export, schema, and where

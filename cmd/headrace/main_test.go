@@ -367,7 +367,7 @@ func TestArchive_Restore(t *testing.T) {
 	require.Equal(t, plain, ok(t, "dump", "--json", "--keys", keys, dir))
 	require.Contains(t, ok(t, "ls", "--keys", keys, dir), "archived, encrypted")
 	require.EqualValues(t, root.String(), lines(t, ok(t, "info", "--json", "--keys", keys, dir))[0]["root"])
-	for _, command := range []string{"ls", "info", "repair"} {
+	for _, command := range []string{"repair", "dump"} {
 		code, _, errs := headrace(command, dir)
 		require.Equal(t, exitFailed, code, command)
 		require.Contains(t, errs, "no key", command)
@@ -385,6 +385,76 @@ func TestArchive_Restore(t *testing.T) {
 		require.Equal(t, exitUsage, code)
 		require.Contains(t, errs, "line 1")
 		require.NotContains(t, errs, "abab", "a key is not shown")
+	}
+}
+
+// Without the key of an archive info, ls and tail show what needs none, and what they do not.
+func TestArchive_WithoutItsKey(t *testing.T) {
+	dir, root := sample(t)
+	before := lines(t, ok(t, "ls", "--json", dir))
+	plain := lines(t, ok(t, "tail", "--json", "-n", "60", dir))
+	keys := filepath.Join(t.TempDir(), "keys")
+	require.NoError(t, os.WriteFile(keys, []byte("7 "+strings.Repeat("ab", 32)+"\n"), 0o600))
+	ok(t, "archive", "--keys", keys, "--encrypt", "7", dir)
+	last := len(before) - 1 // which is written to
+	require.Positive(t, last)
+
+	with := lines(t, ok(t, "ls", "--json", "--keys", keys, dir))
+	for i, m := range lines(t, ok(t, "ls", "--json", dir)) {
+		for _, what := range []string{"segment", "first", "last", "bytes"} {
+			require.Equal(t, before[i][what], m[what], what)
+		}
+		require.Equal(t, with[i]["size"], m["size"])
+		require.Equal(t, i < last, m["unread"] == true)
+		require.Equal(t, i < last, m["records"] == nil)
+		if i < last {
+			require.Equal(t, "archived, encrypted, key id 7", m["state"])
+		}
+	}
+	require.Equal(t, last, strings.Count(ok(t, "ls", dir), "archived, encrypted, key id 7"))
+
+	m := lines(t, ok(t, "info", "--json", dir))[0]
+	require.EqualValues(t, 60, m["last_sequence"])
+	require.EqualValues(t, last, m["unread_segments"])
+	require.Equal(t, root.String(), m["root"], "the links are read, and checked among themselves")
+	require.Contains(t, ok(t, "info", dir), fmt.Sprintf("%d segments, encrypted, key id 7: their records are neither counted nor checked", last))
+	require.NotContains(t, lines(t, ok(t, "info", "--json", "--keys", keys, dir))[0], "unread_segments")
+
+	// tail: a line for each segment that it cannot show, then the records, nameless where the key hides the names.
+	got := lines(t, ok(t, "tail", "--json", "-n", "60", dir))
+	for i, m := range got[:last] {
+		require.Equal(t, map[string]any{"segment": before[i]["segment"], "first": before[i]["first"], "last": before[i]["last"],
+			"unread": "encrypted, key id 7"}, m)
+	}
+	rest := plain[int(before[last]["first"].(float64))-1:]
+	require.Len(t, got[last:], len(rest))
+	for i, m := range got[last:] {
+		require.Equal(t, rest[i]["sequence"], m["sequence"])
+	}
+	require.Len(t, lines(t, ok(t, "tail", "--json", "-n", "2", dir)), 2, "which it need not pass")
+	require.Contains(t, ok(t, "tail", "-n", "60", dir), "encrypted, key id 7: "+before[0]["segment"].(string))
+	require.Len(t, lines(t, ok(t, "tail", "--json", "--from", "1", "--until", "2", dir)), 1)
+	code, _, errs := headrace("tail", "--types", "order.placed", dir)
+	require.Equal(t, exitFailed, code, "the name may be there")
+	require.Contains(t, errs, "no key")
+
+	// Damage is damage, also of what is not read; and a key that is not the one is a fault.
+	require.NoError(t, os.WriteFile(keys, []byte("7 "+strings.Repeat("cd", 32)+"\n"), 0o600))
+	for _, command := range []string{"info", "ls", "tail -n 60"} {
+		args := append(strings.Fields(command), "--keys", keys, dir)
+		code, _, errs := headrace(args...)
+		require.Equal(t, exitFailed, code, command)
+		require.Contains(t, errs, "wrong key", command)
+	}
+	name := filepath.Join(dir, before[0]["segment"].(string))
+	b, err := os.ReadFile(name)
+	require.NoError(t, err)
+	b[8192+20] ^= 1 // in the head
+	require.NoError(t, os.WriteFile(name, b, 0o600))
+	for _, command := range []string{"info", "ls", "tail -n 60"} {
+		code, _, errs := headrace(append(strings.Fields(command), dir)...)
+		require.Equal(t, exitDamaged, code, command)
+		require.Contains(t, errs, filepath.Base(name), command)
 	}
 }
 

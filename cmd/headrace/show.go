@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -21,22 +23,62 @@ const typeAssigned = 1
 type shower struct {
 	names   map[uint16]string
 	damaged error // where the names end, if the journal is damaged
+	unread  error // a segment that may name types, and that nobody has the key of
 	buf     []byte
 }
 
 // newShower learns the names that were bound before sequence to, 0 for the whole journal, and before any damage: see told.
 func newShower(dir string, to int64, access journal.ArchiveAccess) (*shower, error) {
 	s := &shower{names: map[uint16]string{}}
-	r, err := journal.OpenReader(dir, 0, journal.ReaderOptions{Types: []uint16{typeAssigned}, Until: to, Archives: access})
-	if err != nil {
-		return nil, err
+	learn := func(from int64) error {
+		r, err := journal.OpenReader(dir, from, journal.ReaderOptions{Types: []uint16{typeAssigned}, Until: to, Archives: access})
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		_, err = r.Read(func(rec journal.Record) error { s.learn(rec); return nil })
+		return err
 	}
-	defer r.Close()
-	_, err = r.Read(func(rec journal.Record) error { s.learn(rec); return nil })
+	err := learn(0)
+	for u, ok := unreadable(dir, err); ok; u, ok = unreadable(dir, err) {
+		s.unread = err
+		if err = nil; to == 0 || u.last < to {
+			err = learn(u.last + 1)
+		}
+	}
 	if damaged := (*journal.CorruptionError)(nil); errors.As(err, &damaged) {
 		s.damaged, err = err, nil
 	}
 	return s, err
+}
+
+// unread is a segment that nobody here has the key, or the codec, of.
+type unread struct {
+	segment     string
+	first, last int64
+	how         string
+}
+
+// unreadable tells whether err is of such a segment of the journal in dir that another one follows, and what its name
+// and the next one say of it.
+func unreadable(dir string, err error) (u unread, ok bool) {
+	var a *journal.AccessError
+	if !errors.As(err, &a) || errors.Is(err, journal.ErrWrongKey) {
+		return u, false
+	}
+	names, _ := filepath.Glob(filepath.Join(dir, "*.seg"))
+	slices.Sort(names)
+	for i, name := range names {
+		if name = filepath.Base(name); name != a.Segment || i == len(names)-1 {
+			continue
+		}
+		u = unread{segment: name, how: packed(journal.SegmentReport{KeyID: a.KeyID, Codec: a.Codec})}
+		_, e1 := fmt.Sscanf(name, "%020d-", &u.first)
+		_, e2 := fmt.Sscanf(filepath.Base(names[i+1]), "%020d-", &u.last)
+		u.last--
+		return u, e1 == nil && e2 == nil
+	}
+	return u, false
 }
 
 // told returns how a command ends that ended with err: where it met no damage, but the names did, with that. So it is
