@@ -7,13 +7,18 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 )
 
-// cell is the memory of one try of a litmus test: what is shared, and what each side has seen.
+// cell is the memory of one try of a litmus test: what is shared, and what each side has seen. x and y are far from
+// each other: on one line the load of the one would wait for the store of the other, and see it.
 type cell struct {
-	x, y int64
+	x    int64
+	_    Pad
+	y    int64
+	_    Pad
 	z    int32
 	_    Pad
 	a, b [2]int64
@@ -108,6 +113,13 @@ var litmus = []struct {
 	},
 }
 
+// fetch has the lines shared by both processors: then a store takes as long as to tell the other, and a load no time.
+func (c *cell) fetch() {
+	PrefetchRead(unsafe.Pointer(&c.x))
+	PrefetchRead(unsafe.Pointer(&c.y))
+	PrefetchRead(unsafe.Pointer(&c.z))
+}
+
 // asymmetric is the store that the ring makes where others use Membarrier.
 func asymmetric(p *int64) {
 	if HasMembarrier() {
@@ -132,6 +144,59 @@ func seen(v int64) string {
 	return fmt.Sprint(v)
 }
 
+// A meeting is where the two sides of a litmus test go through the cells together, as far as they can.
+type meeting struct {
+	at [2]struct { // which cell each side is at
+		atomic.Int64
+		_ Pad
+	}
+	far [2][]Pad // each too large for a cache
+}
+
+func newMeeting() *meeting {
+	m := &meeting{}
+	for me := range m.far {
+		m.far[me] = make([]Pad, 1<<16)
+	}
+	return m
+}
+
+// side does what one side does in each cell. Where it is ahead it waits for the other, at first until that has a
+// processor too, and in the end, where others keep the processors busy, no more than a moment.
+//
+// Both have the lines of a cell when they begin, so that a load takes no time, and a store as long as to tell the other;
+// and the stores before that one, to where no cache has anything, keep the store buffer busy. Whoever comes last goes on
+// first, as the other hears of it later: one of them, in turn, begins a little later, from none to more than that takes.
+func (m *meeting) side(me int, memory []cell, do func(*cell)) {
+	const moment = 100
+	patience := 1 << 18 // in all cells together
+	if runtime.GOMAXPROCS(0) == 1 {
+		patience = 0
+	}
+	for i := range memory {
+		memory[i].fetch()
+		m.at[me].Store(int64(i))
+		for turn := 0; m.at[1-me].Load() < int64(i); turn++ {
+			if patience--; patience < 0 && turn >= moment {
+				break
+			}
+			if turn%4096 == 4095 {
+				runtime.Gosched()
+			}
+			Pause(1)
+		}
+		for k := range 4 {
+			m.far[me][(i*4+k)*7919%len(m.far[me])][0] = 1
+		}
+		if i%2 == me {
+			for late := i / 2 % 64 * 8; late > 0; late-- { // gc leaves an empty loop as it is
+			}
+		}
+		do(&memory[i])
+	}
+	m.at[me].Store(int64(len(memory)))
+}
+
 // TestLitmus runs each test many times on the processors of this machine.
 func TestLitmus(t *testing.T) {
 	rounds := 15
@@ -142,6 +207,7 @@ func TestLitmus(t *testing.T) {
 		rounds = 4
 	}
 	const cells = 1000
+	m := newMeeting()
 	for _, procs := range []int{1, 2, 4, 8} {
 		for _, l := range litmus {
 			t.Run(fmt.Sprint("GOMAXPROCS=", procs, "/", l.name), func(t *testing.T) {
@@ -149,22 +215,11 @@ func TestLitmus(t *testing.T) {
 				counts := map[string]int{}
 				for range rounds {
 					memory := make([]cell, cells)
-					// Both sides go through the cells, together as far as they can: where one is ahead, it
-					// waits a little, so that they meet again and again.
-					var at [2]atomic.Int64
-					side := func(me int, do func(*cell)) {
-						for i := range memory {
-							at[me].Store(int64(i))
-							for turn := 0; turn < 100 && at[1-me].Load() < int64(i); turn++ {
-								Pause(1)
-							}
-							do(&memory[i])
-						}
-						at[me].Store(cells)
-					}
+					m.at[0].Store(-1)
+					m.at[1].Store(-1)
 					var both sync.WaitGroup
-					both.Go(func() { side(0, l.one) })
-					both.Go(func() { side(1, l.two) })
+					both.Go(func() { m.side(0, memory, l.one) })
+					both.Go(func() { m.side(1, memory, l.two) })
 					both.Wait()
 					for i := range memory {
 						counts[l.outcome(&memory[i])]++
