@@ -104,6 +104,7 @@ mutate:
 .PHONY: explore explore-short
 explore-short:
 	go test ./internal/explore
+	go test -tags headrace_explore ./internal/atomic
 	go test -tags headrace_explore -run '^TestExplore' ./ring
 explore:
 	HEADRACE_LONG=1 go test -timeout 120m -v ./internal/explore
