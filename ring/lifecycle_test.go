@@ -122,6 +122,10 @@ func TestClaimContext_Cancelled(t *testing.T) {
 					_, err := r.ClaimContext(ctx, 1)
 					failed <- err
 				}()
+				for r.Stats().Waiting == 0 && w.name != "spin" { // of that nobody sees that it waits
+					require.NoError(t, ctx.Err())
+					runtime.Gosched()
+				}
 				cancel()
 				require.ErrorIs(t, <-failed, context.Canceled)
 				_, err := r.ClaimContext(ctx, 1)
