@@ -362,3 +362,27 @@ func ExampleProve() {
 	// 1 aaa... <nil>
 	// <nil>
 }
+
+// A link that names another one as the one before, with its own root and checksum made right, does not follow.
+func TestChain_LinkNamesAnotherBefore(t *testing.T) {
+	whole, _ := chained(t, nil)
+	tails, _, _ := tailed(t)
+	for what, st := range map[string]*memStorage{"whole": whole, "tail": tails} {
+		rep, err := verify(st, memDir, VerifyOptions{})
+		require.NoError(t, err)
+		links, _, err := readChain(st, memDir, rep.UUID)
+		require.NoError(t, err)
+		i := len(links) - 1
+		for i > 0 && (links[i].Tail != (what == "tail") || links[i-1].Tail != links[i].Tail) {
+			i--
+		}
+		require.Positive(t, i, "%s: none behind another one", what)
+		l := links[i]
+		l.Previous[0] ^= 1
+		l.Root, l.PublicKey, l.Signature = l.root(), nil, nil
+		l.encode(st.nodes[filepath.Join(memDir, chainName)].bytes()[i*linkBytes : (i+1)*linkBytes])
+		_, err = verify(st, memDir, VerifyOptions{})
+		require.ErrorIs(t, err, ErrChain, what)
+		require.ErrorContains(t, err, "does not follow the one before", what)
+	}
+}

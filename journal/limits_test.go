@@ -77,3 +77,27 @@ func TestReader_Durable_IsWhatWasSynced(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 900, d)
 }
+
+// A body of MaxBodyBytes is written, one byte more is not: of the option, and of the default where a segment is what bounds it.
+func TestMaxBodyBytes_IsExact(t *testing.T) {
+	fits := int(segmentCapacity(MinSegmentBytes) - recordHeaderBytes)
+	for _, limit := range []int{1, 1000, fits, 0} {
+		j, err := openMem(newMemStorage(), Options{Durability: None(), MaxBodyBytes: limit})
+		require.NoError(t, err)
+		if limit == 0 {
+			limit = fits
+		}
+		require.Equal(t, limit, j.MaxBodyBytes())
+		for n := range 3 {
+			body := make([]byte, limit+1)
+			_, err = j.Append(Entry{Body: body})
+			require.ErrorIs(t, err, ErrBodyTooLarge, "%d", limit)
+			seq, err := j.Append(Entry{Body: body[1:]})
+			require.NoError(t, err, "%d", limit)
+			require.EqualValues(t, n+1, seq)
+		}
+		require.NoError(t, j.Close())
+	}
+	_, err := openMem(newMemStorage(), Options{MaxBodyBytes: fits + 1})
+	require.ErrorContains(t, err, "MaxBodyBytes")
+}

@@ -2,6 +2,9 @@ package journal
 
 import (
 	"os"
+	"path/filepath"
+	"runtime"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -55,4 +58,62 @@ func TestStats_NoFaultOnTmpfs(t *testing.T) {
 		}
 	}
 	require.Positive(t, clean, "every try took a page fault")
+}
+
+// Pages are touched in a window before the writer, by another goroutine.
+func TestAhead_TouchesTheWindow(t *testing.T) {
+	const window = 64 << 10
+	j, err := openMem(newMemStorage(), Options{Durability: None(), Backend: BackendMmap, SegmentBytes: 4 << 20, TouchAheadBytes: window})
+	require.NoError(t, err)
+	body := make([]byte, 1000)
+	for j.w.off < 1<<20 {
+		_, err := j.Append(Entry{Body: body})
+		require.NoError(t, err)
+		j.ahead.mu.Lock()
+		goal := j.ahead.goal
+		j.ahead.mu.Unlock()
+		for i := 0; j.w.seg.touched.Load() < goal; i++ {
+			require.Less(t, i, 2_000_000, "at %d nobody touches up to %d", j.w.off, goal)
+			runtime.Gosched()
+		}
+	}
+	require.Zero(t, j.Stats().Named[StallTouch].Count)
+	require.NoError(t, j.Close())
+}
+
+// A writer that finds its pages not touched, or its next segment not made, waits, and says what for.
+func TestStats_EachStallByItsName(t *testing.T) {
+	j, err := openMem(newMemStorage(), Options{Durability: None(), Backend: BackendMmap, SegmentBytes: 4 << 20, TouchAheadBytes: 64 << 10})
+	require.NoError(t, err)
+	_, err = j.Append(Entry{Body: make([]byte, 1<<20)}) // beyond the window
+	require.NoError(t, err)
+	s := j.Stats()
+	require.EqualValues(t, 1, s.Stalls)
+	require.EqualValues(t, 1, s.Named[StallTouch].Count)
+	require.Positive(t, s.Named[StallTouch].Total)
+	require.Zero(t, s.Named[StallSegment].Count)
+	require.NoError(t, j.Close())
+
+	st := newMemStorage()
+	j, err = openMem(st, Options{Durability: None(), Backend: BackendMmap})
+	require.NoError(t, err)
+	var closing atomic.Bool
+	st.setHook(func(op, name string) error {
+		for waits := false; op == "create" && filepath.Ext(name) == spareSuffix && !waits && !closing.Load(); runtime.Gosched() {
+			j.ahead.mu.Lock() // until the writer needs it
+			waits = j.ahead.waits
+			j.ahead.mu.Unlock()
+		}
+		return nil
+	})
+	for j.Stats().Rolls < 3 {
+		appendTo(t, j, j.Written()+1)
+	}
+	s = j.Stats()
+	require.EqualValues(t, 3, s.Stalls)
+	require.EqualValues(t, 3, s.Named[StallSegment].Count)
+	require.Positive(t, s.Named[StallSegment].Total)
+	require.Zero(t, s.Named[StallTouch].Count)
+	closing.Store(true)
+	require.NoError(t, j.Close())
 }
