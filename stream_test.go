@@ -161,6 +161,51 @@ func TestEmit_NumberThatDoesNotFollow_StopsTheLane(t *testing.T) {
 	require.Equal(t, headrace.VersionError{Stream: "s", Expected: 4, Actual: 3}, *v)
 }
 
+// A handler's batch that fails after its events have got their numbers gives them back: whoever appends next, before the engine
+// has halted or in the next one, goes on without a gap.
+func TestEmit_FailsBehindItsNumbers_TakesNone(t *testing.T) {
+	to := func(c *handlers.Context, stream string, version int64) error {
+		return handlers.EmitWith(c, note{"x"}, handlers.EmitOptions{Key: stream, StreamVersion: version})
+	}
+	refuses := func(*handlers.Context, note) error { return errRefusing }
+	for name, emits := range map[string]struct {
+		fold  func(*handlers.Context, note) error
+		third int64 // the number of the third event
+	}{
+		"a later number does not follow": {nil, 9},
+		"it cannot be folded":            {refuses, handlers.NextVersion},
+		"the fold panics":                {func(*handlers.Context, note) error { panic("fold") }, handlers.NextVersion},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			top := headrace.NewTopology(registry(t))
+			handlers.Decide(top.Logic(), "teller", func(c *handlers.Context, _ deposit) error {
+				return errors.Join(to(c, "s", handlers.NextVersion), to(c, "t", handlers.NextVersion), to(c, "s", emits.third))
+			})
+			if emits.fold != nil {
+				handlers.Evolve(top.Logic(), emits.fold)
+			}
+			e, err := headrace.Open(dir, top, small())
+			require.NoError(t, err)
+			publish(t, producer(t, e, "web"), deposit{1, 1})
+			<-e.Halted()
+			require.Zero(t, e.StreamVersion("s"))
+			require.Zero(t, e.StreamVersion("t"))
+			require.Error(t, e.Close(limit(t)))
+
+			e = open(t, dir, newAppWith(t, nil), small())
+			for i, stream := range []string{"s", "t", "s"} {
+				expected := int64(i / 2)
+				done, err := e.Append(limit(t), stream, expected, noted("a")...)
+				require.NoError(t, err)
+				require.Equal(t, expected+1, done.Version)
+			}
+			closeEngine(t, e)
+			require.NoError(t, e.Err())
+		})
+	}
+}
+
 // streamed is one event of the reference: the log, read with nothing but the journal.
 type streamed struct {
 	seq, version int64

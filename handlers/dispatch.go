@@ -157,13 +157,28 @@ func (c *Context) commit() error {
 	if err != nil || !batch {
 		return err
 	}
-	if len(l.outputs.marks) > 0 {
-		l.streams.mu.Lock() // until they are in the queue; the fold in between sees the numbers
-		defer l.streams.mu.Unlock()
-		if err := l.streams.number(l.outputs.data, l.outputs.outs, l.outputs.marks); err != nil {
-			return err
-		}
+	if len(l.outputs.marks) == 0 {
+		return c.handOn()
 	}
+	l.streams.mu.Lock() // until they are in the queue; the fold in between sees the numbers
+	defer l.streams.mu.Unlock()
+	if err := l.streams.number(l.outputs.data, l.outputs.outs, l.outputs.marks); err != nil {
+		return err
+	}
+	queued := false
+	defer func() { // also when a fold ends the goroutine
+		if !queued {
+			l.streams.takeBack(l.outputs.marks)
+		}
+	}()
+	err = c.handOn()
+	queued = err == nil
+	return err
+}
+
+// handOn folds the batch into the lane's entities and puts it into the queue.
+func (c *Context) handOn() error {
+	l := c.lane
 	if l.evolves && c.handler.role == roleDecide {
 		if err := l.evolveAhead(); err != nil {
 			return err

@@ -152,9 +152,7 @@ func (s *Streams) number(data []byte, outs []output, marks []mark) error {
 		m.stream = s.get(m.name)
 		next := m.stream.head + 1
 		if m.version != NextVersion && m.version != next {
-			for _, before := range marks[:i] {
-				before.stream.head--
-			}
+			s.takeBack(marks[:i])
 			return &VersionError{Stream: m.name, Expected: m.version - 1, Actual: m.stream.head}
 		}
 		m.stream.head, m.version = next, next
@@ -162,6 +160,13 @@ func (s *Streams) number(data []byte, outs []output, marks []mark) error {
 		event.SetStreamVersion(data[o.off:o.off+o.len], next)
 	}
 	return nil
+}
+
+// takeBack gives numbers up that number has given, and nobody has seen. It needs the lock, held since.
+func (s *Streams) takeBack(marks []mark) {
+	for _, m := range marks {
+		m.stream.head--
+	}
 }
 
 // placeAll notes the sequences of numbered outputs, of which the one with index base has got lo. It needs the lock.
