@@ -70,7 +70,7 @@ torture:
 		dir="$$(mktemp -d)"; echo "torture shop $$saga"; \
 		bin/demo-failpoint torture --shop --saga $$saga --dir "$$dir" --cycles $(CYCLES) || exit 1; rm -rf "$$dir"; \
 	done
-	HEADRACE_LONG=1 go test -timeout 60m -skip '^TestTorture_' ./ring ./journal ./handlers .
+	HEADRACE_LONG=1 go test -timeout 60m -skip '^TestTorture_' ./ring ./journal ./handlers ./cmd/demo .
 	HEADRACE_LONG=1 go test -timeout 6h -v -run '^TestTorture_' ./journal
 
 bench:

@@ -100,7 +100,7 @@ func TestRun_RetailFile(t *testing.T) {
 // Killed at random moments and run again until done, a run ends with the same object.
 func TestRun_KillNine_SameObject(t *testing.T) {
 	source := map[string][]string{"made up": {"--orders", "20000"}}
-	if path := filepath.Join("..", "..", "..", "shared", "data", "online_retail.csv.gz"); !testing.Short() && !raceEnabled {
+	if path := filepath.Join("..", "..", "..", "shared", "data", "online_retail.csv.gz"); os.Getenv("HEADRACE_LONG") != "" && !raceEnabled {
 		if _, err := os.Stat(path); err == nil {
 			source["retail file"] = []string{"--input", path}
 		}
@@ -135,6 +135,7 @@ func TestRun_KillNine_SameObject(t *testing.T) {
 func TestRun_GoesOn(t *testing.T) {
 	for _, m := range []string{"none", "interval", "group", "batch"} {
 		t.Run(m, func(t *testing.T) {
+			t.Parallel() // it waits for the disk
 			dir, whole := filepath.Join(t.TempDir(), "d"), filepath.Join(t.TempDir(), "w")
 			run := func(dir string, orders int) shop.Summary {
 				return object(t, good(t, "run", "--json", "--durability", m, "--seed", "7", "--dir", dir, "--orders", strconv.Itoa(orders)))

@@ -14,12 +14,16 @@ import (
 )
 
 func TestTorture(t *testing.T) {
-	cycles := "8"
-	if testing.Short() {
+	cycles := "4"
+	switch {
+	case os.Getenv("HEADRACE_LONG") != "":
+		cycles = "20"
+	case testing.Short():
 		cycles = "2"
 	}
 	for _, m := range []string{"none", "interval", "group", "batch"} {
 		t.Run(m, func(t *testing.T) {
+			t.Parallel() // it waits for its children
 			dir := filepath.Join(t.TempDir(), "d")
 			code, out, errOut := demo(t, "torture", "--dir", dir, "--cycles", cycles, "--durability", m)
 			require.Equal(t, exitOK, code, errOut)

@@ -97,6 +97,7 @@ func TestRun_CutSegment_GoesOn(t *testing.T) {
 	want := object(t, good(t, "run", "--json", "--dir", filepath.Join(t.TempDir(), "w"), "--orders", "3000"))
 	for _, part := range []float64{0, 0.0001, 0.01, 0.02, 0.04, 0.06, 0.5} {
 		t.Run(fmt.Sprint(part), func(t *testing.T) {
+			t.Parallel() // it waits for the disk
 			dir := filepath.Join(t.TempDir(), "d")
 			good(t, "run", "--dir", dir, "--orders", "3000")
 			newest := segments(t, dir)
