@@ -47,6 +47,7 @@ type order struct {
 	Archive      uint32 // id of the key with which it archives beside writing; 0: it does not
 	Soak         bool   // it lives long enough to need a garbage collector
 	Rush         bool   // it seldom syncs, waits or rests, so that it fills many segments
+	Close        bool   // it closes the journal in the end
 }
 
 var tortureModes = []struct {
@@ -71,6 +72,7 @@ const (
 	wordRolls
 	wordArchived // segments
 	wordRecycled // segments that went on in a file of retention's
+	wordClosed   // a Close came to its end
 	pageWords
 )
 
@@ -275,6 +277,13 @@ func (o order) write() error {
 		if err != nil {
 			return err
 		}
+	}
+	if o.Close {
+		if err := j.Close(); err != nil {
+			return err
+		}
+		p.store(wordDurable, j.Written())
+		p.store(wordClosed, 1)
 	}
 	p.enter(phaseDone)
 	select {} // until it is killed

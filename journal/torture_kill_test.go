@@ -41,6 +41,7 @@ type killer struct {
 	records int64
 
 	archived int64
+	closed   int64 // lives that closed the journal
 }
 
 const killLarge = 20_000
@@ -58,11 +59,17 @@ func (k *killer) cycle(life uint32) {
 	if rnd.IntN(3) == 0 {
 		o.Archive, limit = 1+rnd.Uint32N(2), 100*time.Millisecond // each segment is synced
 	}
+	if o.Archive == 0 && rnd.IntN(4) == 0 {
+		o.Close, o.Pause, o.Records = true, 0, int64(1+shortInt(rnd, 300))
+	}
 	child, err := k.page.launch(o)
 	k.check(err, "start")
 	phase := int64(phaseOpened)
 	if rnd.IntN(4) == 0 {
 		phase = phaseStarted
+	}
+	if o.Close && rnd.IntN(2) == 0 { // else some time before, or in the middle of Close
+		phase = phaseDone
 	}
 	k.check(child.reach(phase), "life %d", life)
 	k.check(child.killAfter(shortly(rnd, limit)), "life %d (%s)", life, tortureModes[o.Mode].name)
@@ -81,6 +88,7 @@ func (k *killer) cycle(life uint32) {
 		k.first = max(k.first, p.load(wordTrimmed))
 		k.rolls += p.load(wordRolls)
 		k.archived += p.load(wordArchived)
+		k.closed += p.load(wordClosed)
 	}
 	if names, err := os.ReadDir(filepath.Join(k.dir, asideName)); !errors.Is(err, os.ErrNotExist) {
 		k.fail("life %d (%+v, phase %d): put aside: %v (%v)", life, o, p.load(wordPhase), names, err)
@@ -128,7 +136,7 @@ func (k *killer) everything() {
 	if rep.Last < k.acked {
 		k.fail("verify sees %d of %d", rep.Last, k.acked)
 	}
-	k.notes = note("%d records, %d roll-overs, %d segments, %d archived, killed inside Open %d times; every record read", k.acked, k.rolls, len(rep.Segments), k.archived, k.inOpen)
+	k.notes = note("%d records, %d roll-overs, %d segments, %d archived, killed inside Open %d times, after Close %d; every record read", k.acked, k.rolls, len(rep.Segments), k.archived, k.inOpen, k.closed)
 }
 
 // shortly is a random time up to limit, most of them much shorter: what can go wrong early gets as

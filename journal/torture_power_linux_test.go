@@ -55,7 +55,7 @@ func TestTorture_PowerCut(t *testing.T) {
 			for life := uint32(1); c.more(); life++ {
 				p.cycle(life)
 			}
-			p.notes = note("%d records durable, %d lost, %d tails torn, %d roll-overs, %d of them into recycled files, in %d lives, %d segments archived, in Open %d, %d syncs returned only after the cut and were not true", p.durable, p.lost, p.torn, p.rolls, p.recycled, p.recyclers, p.archived, p.inOpen, p.late)
+			p.notes = note("%d records durable, %d lost, %d tails torn, %d roll-overs, %d of them into recycled files, in %d lives, %d segments archived, in Open %d, %d after Close, %d syncs returned only after the cut and were not true", p.durable, p.lost, p.torn, p.rolls, p.recycled, p.recyclers, p.archived, p.inOpen, p.closed, p.late)
 		})
 	}
 }
@@ -156,6 +156,7 @@ type powerCutter struct {
 
 	lost, rolls, recycled int64
 	archived              int64
+	closed                int64 // lives that closed the journal
 	torn, inOpen, late    int
 	recyclers             int // lives that recycled
 }
@@ -182,11 +183,17 @@ func (p *powerCutter) cycle(life uint32) {
 			o.Backend = BackendMmap // the only one that recycles where something syncs
 		}
 	}
+	if o.Archive == 0 && !o.Rush && rnd.IntN(3) == 0 {
+		o.Close, o.Pause, o.Records = true, 0, int64(1+shortInt(rnd, 300))
+	}
 	child, err := p.page.launch(o)
 	p.check(err, "start")
 	phase := int64(phaseOpened)
 	if rnd.IntN(5) == 0 {
 		phase = phaseStarted
+	}
+	if o.Close && rnd.IntN(2) == 0 { // else some time before, or in the middle of Close
+		phase = phaseDone
 	}
 	p.check(child.reach(phase), "life %d (%s)", life, tortureModes[o.Mode].name)
 	// Writeback, as the kernel would do it on its own some time.
@@ -237,6 +244,7 @@ func (p *powerCutter) heard(life uint32, told int64) {
 		p.recyclers++
 	}
 	p.archived += g.load(wordArchived)
+	p.closed += g.load(wordClosed)
 	p.lives.recovered(last, life)
 	// One commit may have been made and not acknowledged in the page, of up to 32 records.
 	p.written = g.load(wordWritten) + 32
