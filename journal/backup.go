@@ -36,11 +36,25 @@ type BackupReport struct {
 //
 // A segment that is removed from dir while it is copied is fs.ErrNotExist: run it again.
 //
-// Errors: ErrNotFound; ErrLocked where a writer has the copy; *CorruptionError where a header is
+// Errors: ErrNotFound; ErrDirectory where dir and to are one directory, by whatever names, or to is empty;
+// ErrLocked where a writer has the copy; *CorruptionError where a header is
 // damaged or the copy is of another journal; ErrBackupGap where the journal begins behind the end of
 // the copy; *NoSpaceError. Records are not verified: run Verify.
 func Backup(dir, to string, o BackupOptions) (BackupReport, error) {
+	if to == "" {
+		return BackupReport{}, fmt.Errorf("%w: the name of the copy is empty", ErrDirectory)
+	}
+	if sameFile(dir, to) { // it would cut what is written and not durable
+		return BackupReport{}, fmt.Errorf("%w: %s is both source and copy (%s)", ErrDirectory, dir, to)
+	}
 	return backup(osStorage{}, dir, to, o)
+}
+
+// sameFile tells whether both names, which may be relative or lead over links, are there and name one directory.
+func sameFile(a, b string) bool {
+	x, errA := os.Stat(a)
+	y, errB := os.Stat(b)
+	return errA == nil && errB == nil && os.SameFile(x, y)
 }
 
 func backup(st storage, dir, to string, o BackupOptions) (rep BackupReport, err error) {

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -63,6 +64,33 @@ func TestBackup_HotAndIncremental(t *testing.T) {
 	require.ErrorIs(t, err, ErrForeign)
 	_, err = backup(st, "/nothing", to, BackupOptions{})
 	require.ErrorIs(t, err, ErrNotFound)
+}
+
+// A directory is not backed up onto itself, under whatever name: what its writer's death left written and not durable would
+// be cut off.
+func TestBackup_OntoItself_IsRefused(t *testing.T) {
+	root := t.TempDir()
+	t.Chdir(root)
+	dir, link := filepath.Join(root, "j"), filepath.Join(root, "link")
+	j, err := Open(dir, Options{SegmentBytes: MinSegmentBytes, Durability: None()})
+	require.NoError(t, err)
+	appendTo(t, j, 10)
+	require.NoError(t, j.Sync())
+	appendTo(t, j, 20)
+	abandon(j)
+	require.NoError(t, os.Symlink("j", link))
+	for _, to := range []string{dir, "j", "./j/../j", link, ""} {
+		_, err := Backup(dir, to, BackupOptions{})
+		require.ErrorIs(t, err, ErrDirectory, "%q", to)
+	}
+	_, err = Restore(t.Context(), dir, link, RestoreOptions{})
+	require.ErrorIs(t, err, ErrNotEmpty)
+	j, err = Open(dir, Options{SegmentBytes: MinSegmentBytes})
+	require.NoError(t, err)
+	last, err := readAll(j)
+	require.NoError(t, err)
+	require.EqualValues(t, 20, last)
+	require.NoError(t, j.Close())
 }
 
 // Whatever operation fails, the copy is whole as far as it goes, and the next backup completes it.
