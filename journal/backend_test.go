@@ -194,6 +194,32 @@ func TestBackendPwrite_SeenFromOutside(t *testing.T) {
 		rep, err := verify(st, memDir, VerifyOptions{})
 		require.NoError(t, err)
 		require.EqualValues(t, n, rep.Last)
+		left, err := openReader(st, memDir, 0, ReaderOptions{UpTo: Durable})
+		require.NoError(t, err)
+		last, err := left.Durable()
+		require.NoError(t, err)
+		require.EqualValues(t, n, last, "PROGRESS alone may say so")
+		require.NoError(t, left.Close())
+		copied, err := backup(st.clone(), memDir, "/copy", BackupOptions{})
+		require.NoError(t, err)
+		require.EqualValues(t, n, copied.Last, "the dead writer had promised it")
+
+		failed := st.clone() // a sync failed before it died: recovery believes its control pages alone, and so does this
+		failed.nodes[filepath.Join(memDir, failedName)] = newMemNode(0)
+		var told pair
+		for _, name := range failed.segments() {
+			_, id, ok := parseSegmentName(filepath.Base(name))
+			require.True(t, ok)
+			if p := loadPair(failed.nodes[name].bytes(), id); p.generation > 0 {
+				told = p
+			}
+		}
+		left, err = openReader(failed, memDir, 0, ReaderOptions{UpTo: Durable})
+		require.NoError(t, err)
+		last, err = left.Durable()
+		require.NoError(t, err)
+		require.Equal(t, told.sequence, last)
+		require.NoError(t, left.Close())
 	}
 }
 

@@ -173,11 +173,26 @@ func (s *survey) readPages(seg *found) error {
 	return nil
 }
 
-// newSurvey is one for reading pages beside a writer.
+// newSurvey is one for reading pages beside a writer, or after its death.
 func newSurvey(st storage, dir string) (s *survey, err error) {
-	s = &survey{st: st, dir: dir, locked: st.locked(dir)}
+	s = &survey{st: st, dir: dir, locked: st.locked(dir), now: st.identity(dir)}
+	if s.marked, err = hasFailed(st, dir); err != nil {
+		return nil, err
+	}
 	s.progress, s.mark, err = readProgress(st, dir)
 	return s, err
+}
+
+// hasFailed tells whether a sync failed in an earlier life.
+func hasFailed(st storage, dir string) (bool, error) {
+	f, err := st.open(filepath.Join(dir, failedName), false)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return true, f.close()
 }
 
 // standing is what PROGRESS says of a segment, where it can be believed: its writer lives, or died
