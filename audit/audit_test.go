@@ -80,7 +80,7 @@ func TestEvents_Bounds(t *testing.T) {
 		require.Equal(t, want, entries(t, openLog(t, dir, audit.Options{}), c.q), name)
 		require.Equal(t, want, entries(t, l, c.q), name)
 	}
-	for _, q := range []audit.Query{{From: -1}, {From: 5, Until: 4}, {Since: start.Add(1), To: start}} {
+	for _, q := range []audit.Query{{From: -1}, {Until: -1}, {From: 5, Until: 4}, {Since: start.Add(1), To: start}} {
 		require.Error(t, l.Events(limit(t), q, nil))
 	}
 	mine := errors.New("mine")

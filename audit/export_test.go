@@ -12,7 +12,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/headrace/headrace"
 	"github.com/headrace/headrace/audit"
+	"github.com/headrace/headrace/event"
 	"github.com/headrace/headrace/journal"
 )
 
@@ -56,7 +58,30 @@ func TestExport_JSONLines(t *testing.T) {
 // What CSV says is what JSON says, cell by cell.
 func TestExport_CSV_SaysTheSame(t *testing.T) {
 	dir, _ := sample(t, 2)
-	l := openLog(t, dir, audit.Options{})
+	text := saysTheSame(t, openLog(t, dir, audit.Options{}))
+	require.Contains(t, text, ",'=order-B,", "a key must not be a formula")
+
+	// What the sample has nothing of.
+	dir = t.TempDir()
+	e, _ := shop(t, dir)
+	_, err := e.Append(limit(t), "stream", headrace.ExpectAny, headrace.Message{
+		Value: charge{"A", 1}, Meta: headrace.Meta{CorrelationID: c1, CausationID: c2, Trace: event.Trace{TraceID: [16]byte{1}, SpanID: [8]byte{2}}},
+	})
+	require.NoError(t, err)
+	p, err := e.Producer("bridge")
+	require.NoError(t, err)
+	_, err = headrace.Publish(limit(t), p, charge{"B", 2}, headrace.Meta{Source: "queue", SourceOffset: 5})
+	require.NoError(t, err)
+	require.NoError(t, e.Close(limit(t)))
+	text = saysTheSame(t, openLog(t, dir, audit.Options{}))
+	for _, cell := range []string{"00-01000000000000000000000000000000-0200000000000000-00", "queue,5", "stream,1,"} {
+		require.Contains(t, text, cell)
+	}
+}
+
+// saysTheSame compares an export of everything as CSV, which it returns, with one as JSON.
+func saysTheSame(t *testing.T, l *audit.Log) string {
+	t.Helper()
 	text, _ := export(t, l, audit.Query{}, audit.ExportOptions{Format: audit.CSV, Hashes: true})
 	rows, err := csv.NewReader(strings.NewReader(text)).ReadAll()
 	require.NoError(t, err)
@@ -92,7 +117,7 @@ func TestExport_CSV_SaysTheSame(t *testing.T) {
 		require.Empty(t, m, "a member that has no column")
 	}
 	require.Len(t, rows, n+1)
-	require.Contains(t, text, ",'=order-B,", "a key must not be a formula")
+	return text
 }
 
 func TestExport_Proof_HoldsWithoutTheLog(t *testing.T) {
@@ -105,6 +130,8 @@ func TestExport_Proof_HoldsWithoutTheLog(t *testing.T) {
 		"range": {From: 20, Until: 60},
 		"time":  {Since: all[50].Journaled, To: all[90].Journaled},
 		"one":   {From: 33, Until: 33},
+		"who":   {Producer: "payments", From: 20},
+		"to":    {To: all[90].Journaled.Add(-1)},
 		"none":  {Key: "nothing like it"},
 	} {
 		text, done := export(t, l, q, audit.ExportOptions{Proof: true})
@@ -207,6 +234,8 @@ func TestExport_Faults(t *testing.T) {
 	}
 	_, err := l.Export(limit(t), &bytes.Buffer{}, audit.Query{}, audit.ExportOptions{Proof: true, Anchor: journal.Hash{1}})
 	require.ErrorIs(t, err, journal.ErrNotChained)
+	_, err = l.Export(limit(t), &bytes.Buffer{}, audit.Query{Since: start.AddDate(1, 0, 0)}, audit.ExportOptions{Proof: true})
+	require.ErrorIs(t, err, journal.ErrNotChained, "a proof of nothing has no beginning")
 	for _, o := range []audit.ExportOptions{{}, {Format: audit.CSV}, {Proof: true}} {
 		for _, after := range []int{0, 70_000} {
 			_, err := l.Export(limit(t), &failing{after}, audit.Query{}, o)

@@ -160,3 +160,28 @@ func TestFilter_FaultsAreNamed(t *testing.T) {
 	require.Equal(t, "all", Filter{}.String())
 	require.Equal(t, Filter{Types: []string{"b", "a"}, Keys: []string{"k"}}.String(), Filter{Keys: []string{"k", "k"}, Types: []string{"a", "b", "a"}}.String())
 }
+
+// A snapshot is compared by the filter's text: it is another one exactly if other events pass.
+func TestFilter_String_IsWhatPasses(t *testing.T) {
+	base := func() Filter {
+		return Filter{Types: []string{"b", "a"}, Kinds: []event.Kind{event.Document, event.Command}, Keys: []string{"y", "x"}, KeyPrefix: "p"}
+	}
+	seen := map[string]bool{base().String(): true, Filter{}.String(): true}
+	require.Len(t, seen, 2)
+	for _, change := range []func(f *Filter){
+		func(f *Filter) { f.Types = f.Types[:1] }, func(f *Filter) { f.Types = nil },
+		func(f *Filter) { f.Kinds = f.Kinds[:1] }, func(f *Filter) { f.Kinds = nil },
+		func(f *Filter) { f.Keys = f.Keys[:1] }, func(f *Filter) { f.Keys = nil },
+		func(f *Filter) { f.KeyPrefix = "q" }, func(f *Filter) { f.KeyPrefix = "" },
+		func(f *Filter) { f.Keys = []string{"x y"} }, func(f *Filter) { f.Types, f.Keys = f.Keys, f.Types },
+	} {
+		f := base()
+		change(&f)
+		require.False(t, seen[f.String()], "%v", f)
+		seen[f.String()] = true
+	}
+	f := base()
+	f.Types, f.Kinds, f.Keys = []string{"a", "b", "a"}, []event.Kind{event.Command, event.Document}, []string{"x", "y", "x"}
+	require.Equal(t, base().String(), f.String(), "in another order, and twice")
+	require.Equal(t, []string{"a", "b", "a"}, f.Types, "and f is as it was")
+}

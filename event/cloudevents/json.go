@@ -118,9 +118,6 @@ func (m *Message) setData(data, encoded json.RawMessage) error {
 		if err != nil {
 			return fmt.Errorf("%w: data_base64: %w", ErrInvalid, err)
 		}
-		if m.Data == nil {
-			m.Data = []byte{}
-		}
 	case data != nil:
 		asJSON, err := isJSON(m.ContentType)
 		if err != nil {
