@@ -141,7 +141,9 @@ func TestReader_SeekInHundredGiB(t *testing.T) {
 	}
 	t.Logf("at most %d reads, %d pages of mappings and %s bytes of memory", calls, pages, thousands(int64(bytes)))
 	require.Less(t, calls, int64(20))
-	require.Less(t, pages, int64(512), "of the mappings")
+	if !raceEnabled { // whose own memory for each page of the heap is touched by the same thread
+		require.Less(t, pages, int64(512), "of the mappings")
+	}
 	require.Less(t, bytes, uint64(4<<20), "allocated")
 }
 
