@@ -34,10 +34,14 @@
 //	eng, err := headrace.Open(dir, t, headrace.Options{})
 //	web, err := eng.Producer("web")
 //	seq, err := headrace.Publish(ctx, web, PlaceOrder{…}, headrace.Meta{Key: "order-17"})
-//	err = eng.WaitDurable(ctx, seq)        // safe
-//	err = sales.WaitFor(ctx, seq)          // visible
+//	err = eng.WaitDurable(ctx, seq)        // the command is safe
+//	reply, err := headrace.Call[OrderPlaced](ctx, web, PlaceOrder{…}, headrace.Meta{Key: "order-18"})
+//	err = sales.WaitFor(ctx, reply.Sequence) // what the command led to is visible
 //	sales.View(func(s *Sales, at int64) { … })
 //	err = eng.Close(ctx)
+//
+// What a handler emits stands behind the event that it answers: who waits with the sequence of a command alone waits for
+// the command, and may see a read model that has not got the answer yet.
 //
 // OpenMemory opens an engine without a journal, for tests and for programs whose events need not outlive them: with the
 // same topology, and without what only a log can give. Which engine it is may be a matter of configuration:

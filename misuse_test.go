@@ -12,6 +12,7 @@ import (
 	"github.com/headrace/headrace"
 	"github.com/headrace/headrace/event"
 	"github.com/headrace/headrace/handlers"
+	"github.com/headrace/headrace/journal"
 	"github.com/headrace/headrace/ring"
 )
 
@@ -306,4 +307,38 @@ func TestCall_Timeout_SaysWhatForIt(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorContains(t, err, "bank.deposited")
 	closeEngine(t, e)
+}
+
+// Who tries again after an Open that failed is told to make a new topology, not that an engine runs somewhere.
+func TestOpen_TopologyOfAnOpenThatFailed_IsRefused(t *testing.T) {
+	dir := t.TempDir()
+	first, err := headrace.Open(dir, headrace.NewTopology(registry(t)), small())
+	require.NoError(t, err)
+	top := headrace.NewTopology(registry(t))
+	_, err = headrace.Open(dir, top, small())
+	require.ErrorIs(t, err, journal.ErrLocked)
+	closeEngine(t, first)
+	_, err = headrace.Open(dir, top, small())
+	require.ErrorIs(t, err, headrace.ErrTopology)
+	require.ErrorContains(t, err, "make a new one")
+}
+
+// A projection's handlers have no ids: what fails on it names the lane, and no empty handler.
+func TestHandlerError_WithoutAnID_NamesTheLane(t *testing.T) {
+	type upside struct{ N int }
+	r := event.NewRegistry()
+	event.MustRegister[upside](r, "upside", 1)
+	top := headrace.NewTopology(r)
+	handlers.Fold(top.Logic(), func(*handlers.Context, upside) error { return errors.New("down") })
+	eng, err := headrace.Open(t.TempDir(), top, small())
+	require.NoError(t, err)
+	p, err := eng.Producer("p")
+	require.NoError(t, err)
+	_, err = headrace.Publish(t.Context(), p, upside{1}, headrace.Meta{})
+	require.NoError(t, err)
+	<-eng.Halted()
+	var failed *handlers.HandlerError
+	require.ErrorAs(t, eng.Close(t.Context()), &failed)
+	require.Empty(t, failed.Handler)
+	require.Equal(t, `handlers: lane "logic" failed on event 2 (upside): down`, failed.Error())
 }

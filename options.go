@@ -13,7 +13,7 @@ import (
 )
 
 // Options configures an Engine. The zero value is the default; Open checks the rest and reports all
-// faults at once.
+// faults at once, and those of the journal's own options when there are no others.
 type Options struct {
 	// Slots is how many events the ring holds: a power of two in [64, 1<<24]. Default 8192. It bounds
 	// how far the slowest lane may fall behind before producers wait.

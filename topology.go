@@ -173,7 +173,7 @@ func (t *Topology) use(slots int) error {
 		return fmt.Errorf("%w: no registry", ErrTopology)
 	}
 	if t.used.Swap(true) {
-		return fmt.Errorf("%w: it already serves another engine or replay", ErrTopology)
+		return fmt.Errorf("%w: it was given to an engine or a replay before, perhaps one that did not open; make a new one", ErrTopology)
 	}
 	t.placeTimers()
 	faults := t.faults

@@ -21,8 +21,9 @@ var (
 	// that lane folds it ahead of the log (see Evolve).
 	ErrOwned = errors.New("handlers: events of this type belong to one lane; send it a command")
 
-	// ErrBatchTooLarge reports outputs of one handler for one event that do not fit one atomic batch.
-	ErrBatchTooLarge = errors.New("handlers: outputs do not fit one atomic batch")
+	// ErrBatchTooLarge reports events that do not fit one atomic batch: outputs of one handler for one event, or
+	// those of a publisher's batch.
+	ErrBatchTooLarge = errors.New("handlers: events do not fit one atomic batch")
 
 	// ErrNotInHandler reports an Emit outside the handler call that its Context belongs to.
 	ErrNotInHandler = errors.New("handlers: context used outside its handler")
@@ -52,6 +53,9 @@ type HandlerError struct {
 }
 
 func (e *HandlerError) Error() string {
+	if e.Handler == "" {
+		return fmt.Sprintf("handlers: lane %q failed on event %d (%s): %v", e.Lane, e.Sequence, e.Type, e.Err)
+	}
 	return fmt.Sprintf("handlers: lane %q: handler %q failed on event %d (%s): %v", e.Lane, e.Handler, e.Sequence, e.Type, e.Err)
 }
 

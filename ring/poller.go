@@ -73,7 +73,7 @@ func (p *Poller[T]) Consumer() *Consumer { return p.place.Consumer }
 //
 // The errors are final: ErrClosed once everything of a closed ring is handled, ErrHalted, ErrLeft. It
 // does not block, and does not allocate. It may take up to 16 us to say that nothing is readable where
-// the caller has taken more than ten events a microsecond until then: see chase.
+// the caller has taken more than ten events a microsecond until then.
 func (p *Poller[T]) Poll(max int) (first int64, span []T, err error) {
 	p.finish()
 	for {

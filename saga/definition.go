@@ -122,7 +122,8 @@ func Key[E, D any](d *Definition[D], fn func(e E) string) {
 	d.keys[t] = fn
 }
 
-// Start says that an event of type E begins an instance, unless there is one with its key already.
+// Start says that an event of type E begins an instance, unless there is one with its key already. An event
+// without a key, of its own or by Key, is no instance's, here as in Done and the others: it begins none.
 func Start[E, D any](d *Definition[D], fn func(data *D, e E)) {
 	d.starts = true
 	on(d, 2, func(m *move[D], e E) (bool, error) {
