@@ -103,6 +103,25 @@ func TestRenameHandler_AnswersNothingAgain_OwesWhatItOwed(t *testing.T) {
 	require.Len(t, names, 3, "each rename is told once")
 }
 
+// Renames of what is renamed may stand in any order, in a program that opens a log from before all of them.
+func TestRenameHandler_ChainInAnyOrder(t *testing.T) {
+	dir := t.TempDir()
+	top, drawn := teller(t, "a")
+	e := openTop(t, dir, top)
+	publish(t, producer(t, e, "web"), deposit{1, 1})
+	closeEngine(t, e)
+
+	top, again := teller(t, "d")
+	for _, r := range [][2]string{{"c", "d"}, {"b", "c"}, {"a", "b"}} {
+		top.RenameHandler(r[0], r[1])
+	}
+	e = openTop(t, dir, top)
+	publish(t, producer(t, e, "web"), deposit{2, 2})
+	closeEngine(t, e)
+	require.Equal(t, map[string]int{"a": 1, "d": 1}, answers(t, dir))
+	require.Equal(t, *drawn, (*again)[:1], "it draws what it drew")
+}
+
 // A crash in the middle of what Open tells the log: from every beginning of it the next Open gets to the same.
 func TestRenameHandler_CrashWhileOpening(t *testing.T) {
 	dir := t.TempDir()
@@ -334,4 +353,11 @@ func TestRenameHandler_Effect(t *testing.T) {
 	closeEngine(t, e)
 	require.Len(t, keys, 4, "nothing is called again")
 	require.Equal(t, called, keys[3])
+
+	// What it is for is known of it under its new name too.
+	top = headrace.NewTopology(registry(t))
+	top.Effect(handlers.NewEffect("payment", func(*handlers.EffectContext, note) error { return nil }, handlers.EffectOptions{}), headrace.LaneOptions{})
+	_, err = headrace.Open(dir, top, small())
+	require.ErrorIs(t, err, headrace.ErrTopology)
+	require.ErrorContains(t, err, "bank.deposit")
 }

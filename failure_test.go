@@ -212,7 +212,11 @@ func TestFailure_DeadLetter_RedriveAndDiscard(t *testing.T) {
 	require.Equal(t, map[int64][]int64{-1: {9}}, w.state())
 	_, err = e.Redrive(limit(t), "work", seqs[1])
 	require.ErrorIs(t, err, headrace.ErrNotParked, "it waits behind another")
+	_, err = e.Discard(limit(t), "play", seqs[0])
+	require.ErrorIs(t, err, headrace.ErrNotParked, "another handler has it not parked")
+	require.Equal(t, newYear, e.DeadLetters()[0].FailedAt)
 	failed := e.DeadLetters()[0].FailedID
+	require.False(t, failed.IsZero())
 	again, err := e.Redrive(limit(t), "work", seqs[0])
 	require.NoError(t, err)
 	settleLogic(t, e)

@@ -2,6 +2,7 @@ package headrace_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"github.com/vmihailenco/msgpack/v5"
 
 	"github.com/headrace/headrace"
 	"github.com/headrace/headrace/event"
@@ -319,4 +321,41 @@ func TestFilter_Handlers_DoNotAllocate(t *testing.T) {
 	require.Less(t, perEvent, 0.1)
 	require.Equal(t, 22*100, seen)
 	require.False(t, strings.Contains(e.Health().State, "halted"))
+}
+
+// A filter is what it was when it was registered, whatever becomes of its slices.
+func TestFilter_IsCopied(t *testing.T) {
+	f := handlers.Filter{Types: []string{"orders.paid"}, Kinds: []event.Kind{event.Notification, event.Document}, Keys: []string{"k"}}
+	s := newTopics(topicRegistry(false), f)
+	f.Types[0], f.Kinds[0], f.Kinds[1], f.Keys[0] = "nothing", event.Command, event.Command, "other"
+	e := open(t, t.TempDir(), app{topology: s.topology}, small())
+	_, err := producer(t, e, "web").Publish(limit(t), orderPaid{1}, headrace.Meta{Key: "k"})
+	require.NoError(t, err)
+	closeEngine(t, e)
+	require.Len(t, s.read(), 1)
+}
+
+// strict has payloads that cannot be decoded.
+type strict struct{ N int }
+
+func (s *strict) EncodeMsgpack(e *msgpack.Encoder) error { return e.EncodeInt(int64(s.N)) }
+func (s *strict) DecodeMsgpack(*msgpack.Decoder) error   { return errRefusing }
+
+// As tells an event of another type from one that cannot be decoded.
+func TestAs_OfThisType_Undecodable(t *testing.T) {
+	r := registry(t)
+	event.MustRegister[strict](r, "strict", 1)
+	top := headrace.NewTopology(r)
+	var said []string
+	handlers.FoldFiltered(top.Logic(), handlers.Filter{Types: []string{"strict", "bank.note"}}, func(c *handlers.Context) error {
+		_, ok, err := handlers.As[strict](c)
+		_, _, unknown := handlers.As[orderPaid](c)
+		said = append(said, fmt.Sprint(c.Type(), " ", ok, " ", errors.Is(err, errRefusing), " ", errors.Is(unknown, event.ErrUnregistered)))
+		return nil
+	})
+	e := open(t, t.TempDir(), app{topology: top}, small())
+	publish(t, producer(t, e, "web"), strict{1})
+	publish(t, producer(t, e, "web"), note{"x"})
+	closeEngine(t, e)
+	require.Equal(t, []string{"strict true true true", "bank.note false false true"}, said)
 }

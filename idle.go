@@ -48,15 +48,19 @@ func (e *Engine) WaitIdle(ctx context.Context) error {
 	}
 }
 
-// moves tells whether a call or a timer is about to put something into the log.
+// moves tells whether a call or a timer is about to put something into the log. A circuit whose time is over lets a call
+// through, also if nobody has seen to that yet.
 func (e *Engine) moves() bool {
+	now := e.options.Clock.Now()
 	for _, x := range e.effects {
-		if s := x.Stats(); s.Running > 0 || s.Waiting > 0 && s.Circuit != handlers.CircuitOpen {
+		s := x.Stats()
+		shut := s.Circuit == handlers.CircuitOpen && now.Before(s.Until)
+		if s.Running > 0 || s.Waiting > 0 && !shut {
 			return true
 		}
 	}
 	next := e.nextTimer()
-	return !next.IsZero() && !e.options.Clock.Now().Before(next)
+	return !next.IsZero() && !now.Before(next)
 }
 
 // nextTimer is when the first timer is due, zero if none waits.

@@ -288,3 +288,37 @@ func TestInbox_RefusedMessage_GivesUpItsTurn(t *testing.T) {
 	require.Zero(t, at.Offset)
 	closeEngine(t, e)
 }
+
+// The sequence of a batch is that of its first message, also of a repeat of which the first has no source.
+func TestInbox_Batch_FirstWithoutSource(t *testing.T) {
+	dir := t.TempDir()
+	e := open(t, dir, newApp(t), small())
+	batch := []headrace.Message{{Value: note{"from nowhere"}}, {Value: note{"x"}}, {Value: note{"y"}, Meta: from("q", 3)}, {Value: note{"z"}, Meta: from("q", 4)}}
+	first, err := producer(t, e, "web").PublishBatch(limit(t), batch)
+	require.NoError(t, err)
+	for range 2 {
+		again, err := producer(t, e, "web").PublishBatch(limit(t), batch)
+		require.NoError(t, err)
+		require.Equal(t, first, again)
+		at, ok := e.Inbox("q")
+		require.True(t, ok)
+		require.Equal(t, headrace.SourcePosition{Source: "q", Offset: 4, Sequence: first + 3}, at)
+		closeEngine(t, e)
+		e = open(t, dir, newApp(t), small())
+	}
+	closeEngine(t, e)
+}
+
+func TestInboxes_ByName(t *testing.T) {
+	e := open(t, t.TempDir(), newApp(t), small())
+	p := producer(t, e, "web")
+	want := make([]headrace.SourcePosition, 20)
+	for _, i := range rand.Perm(len(want)) {
+		m := from(fmt.Sprintf("queue/%02d", i), int64(i))
+		seq, err := headrace.Publish(limit(t), p, note{"x"}, m)
+		require.NoError(t, err)
+		want[i] = headrace.SourcePosition{Source: m.Source, Offset: m.SourceOffset, Sequence: seq}
+	}
+	require.Equal(t, want, e.Inboxes())
+	closeEngine(t, e)
+}
