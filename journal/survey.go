@@ -173,11 +173,15 @@ func (s *survey) readPages(seg *found) error {
 	return nil
 }
 
-// newSurvey is one for reading pages beside a writer, or after its death.
+// newSurvey is one for reading pages beside a writer, or after its death. Only then does it matter what recovery asks for,
+// whether boot and mount are those of the writer and whether a sync had failed: followers of a live one come by often.
 func newSurvey(st storage, dir string) (s *survey, err error) {
-	s = &survey{st: st, dir: dir, locked: st.locked(dir), now: st.identity(dir)}
-	if s.marked, err = hasFailed(st, dir); err != nil {
-		return nil, err
+	s = &survey{st: st, dir: dir, locked: st.locked(dir)}
+	if !s.locked {
+		s.now = st.identity(dir)
+		if s.marked, err = hasFailed(st, dir); err != nil {
+			return nil, err
+		}
 	}
 	s.progress, s.mark, err = readProgress(st, dir)
 	return s, err
