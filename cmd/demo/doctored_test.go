@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -89,23 +90,10 @@ func (d *doctored) last() *doctoredEvent { return d.events[len(d.events)-1] }
 
 // add adds n to an amount, or another number.
 func (e *doctoredEvent) add(field string, n int64) {
-	switch v := e.data[field].(type) {
-	case int8:
-		e.data[field] = int64(v) + n
-	case uint8:
-		e.data[field] = int64(v) + n
-	case int16:
-		e.data[field] = int64(v) + n
-	case uint16:
-		e.data[field] = int64(v) + n
-	case int32:
-		e.data[field] = int64(v) + n
-	case uint32:
-		e.data[field] = int64(v) + n
-	case int64:
-		e.data[field] = v + n
-	default:
-		panic(fmt.Sprintf("%s is %T", field, v))
+	if v := reflect.ValueOf(e.data[field]); v.CanUint() {
+		e.data[field] = int64(v.Uint()) + n
+	} else {
+		e.data[field] = v.Int() + n
 	}
 }
 
