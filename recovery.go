@@ -46,7 +46,11 @@ func newHistory(dedup *handlers.Dedup, streams *handlers.Streams) (*history, err
 	if err != nil {
 		return nil, err
 	}
-	return &history{catalog: c, handlers: map[string]int64{}, effectTypes: map[string]string{}, names: newHandlerNames(), schema: map[string]typeDescribed{}, watermarks: map[uint64]int64{}, outcomes: map[uint64]map[int64]handlers.Outcome{}, dedup: dedup, streams: streams, inbox: handlers.NewInbox()}, nil
+	return &history{
+		catalog: c, handlers: map[string]int64{}, effectTypes: map[string]string{}, names: newHandlerNames(), schema: map[string]typeDescribed{},
+		watermarks: map[uint64]int64{}, outcomes: map[uint64]map[int64]handlers.Outcome{},
+		dedup: dedup, streams: streams, inbox: handlers.NewInbox(),
+	}, nil
 }
 
 // learn takes one record in.
