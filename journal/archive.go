@@ -197,16 +197,19 @@ func (a *archiver) run() error {
 
 // find returns the segments to pack, those that are in that form already among them.
 func (a *archiver) find() (todo []*found, err error) {
-	parts, err := durableParts(a.st, a.dir)
+	d, err := durableIn(a.st, a.dir)
 	if errors.Is(err, ErrNotFound) {
 		return nil, nil // nothing is durable yet
 	}
-	for _, p := range parts {
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range d.parts {
 		if p.sealed && a.may(p) && (a.o.Before == 0 || p.pair.sequence < a.o.Before) {
 			todo = append(todo, p)
 		}
 	}
-	return todo[:max(0, len(todo)-a.o.KeepPlain)], err
+	return todo[:max(0, len(todo)-a.o.KeepPlain)], nil
 }
 
 // prepare checks the options, gets the key, and removes what an earlier call left.

@@ -120,28 +120,65 @@ func (a *archivedFile) open() error {
 		}
 		a.cipher = c
 	}
+	blocks, err := a.readTable()
+	if err != nil {
+		return err
+	}
+	a.blocks = blocks
+	return nil
+}
+
+// readTable reads the table and checks it: its tag too, where the cipher is known.
+func (a *archivedFile) readTable() ([]archiveBlock, error) {
 	t := make([]byte, a.head.bytes-a.head.table)
 	if err := readFull(a.file, t, a.head.table); err != nil {
-		return err
+		return nil, err
 	}
 	n := len(t) - archiveTrailer
 	if checksum(t[:n]) != le.Uint32(t[n:]) || le.Uint32(t[n+4:]) != 0 {
-		return a.corrupt(a.head.table, fmt.Errorf("%w: checksum of the table", ErrArchive))
+		return nil, a.corrupt(a.head.table, fmt.Errorf("%w: checksum of the table", ErrArchive))
 	}
 	overhead := int64(0)
-	if a.cipher != nil {
+	if a.head.cipher == cipherGCM {
 		overhead = gcmTagBytes
+	}
+	if a.cipher != nil {
 		if _, err := a.cipher.open(nil, t[n+8:], tableNonce, tableAAD(a.pages, &a.head, t[:n])); err != nil {
-			return a.corrupt(a.head.table, fmt.Errorf("%w: the table is not authentic", ErrArchive))
+			return nil, a.corrupt(a.head.table, fmt.Errorf("%w: the table is not authentic", ErrArchive))
 		}
-	} else if !isZero(t[n+8:]) {
-		return a.corrupt(a.head.table, fmt.Errorf("%w: trailer of the table", ErrArchive))
+	} else if overhead == 0 && !isZero(t[n+8:]) {
+		return nil, a.corrupt(a.head.table, fmt.Errorf("%w: trailer of the table", ErrArchive))
 	}
 	blocks, err := decodeTable(t[:n], &a.head, overhead)
 	if err != nil {
-		return a.corrupt(a.head.table, err)
+		return nil, a.corrupt(a.head.table, err)
 	}
-	a.blocks = blocks
+	return blocks, nil
+}
+
+// checksums verifies the blocks as they are stored, for which nobody needs codec or key.
+func (a *archivedFile) checksums() error {
+	blocks, err := a.readTable()
+	if err != nil {
+		return err
+	}
+	for i := range blocks {
+		if err := a.readBlock(uint32(i), &blocks[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readBlock reads block number into a.packed.
+func (a *archivedFile) readBlock(number uint32, b *archiveBlock) error {
+	a.packed = slices.Grow(a.packed[:0], int(b.stored))[:b.stored]
+	if err := readFull(a.file, a.packed, b.at); err != nil {
+		return fmt.Errorf("journal: %s: read block %d: %w", a.name, number, err)
+	}
+	if checksum(a.packed) != b.crc {
+		return a.corrupt(b.at, fmt.Errorf("%w: checksum of block %d", ErrArchive, number))
+	}
 	return nil
 }
 
@@ -233,12 +270,8 @@ func (a *archivedFile) drop(b *archiveBlock) {
 
 // decode unpacks block number into dst, which has its size.
 func (a *archivedFile) decode(number uint32, b *archiveBlock, dst []byte) error {
-	a.packed = slices.Grow(a.packed[:0], int(b.stored))[:b.stored]
-	if err := readFull(a.file, a.packed, b.at); err != nil {
-		return fmt.Errorf("journal: %s: read block %d: %w", a.name, number, err)
-	}
-	if checksum(a.packed) != b.crc {
-		return a.corrupt(b.at, fmt.Errorf("%w: checksum of block %d", ErrArchive, number))
+	if err := a.readBlock(number, b); err != nil {
+		return err
 	}
 	data := a.packed
 	if a.cipher != nil {

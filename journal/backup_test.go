@@ -83,8 +83,10 @@ func TestBackup_OntoItself_IsRefused(t *testing.T) {
 		_, err := Backup(dir, to, BackupOptions{})
 		require.ErrorIs(t, err, ErrDirectory, "%q", to)
 	}
-	_, err = Restore(t.Context(), dir, link, RestoreOptions{})
-	require.ErrorIs(t, err, ErrNotEmpty)
+	for _, to := range []string{dir, "j", "./j/../j", link, ""} {
+		_, err = Restore(t.Context(), dir, to, RestoreOptions{})
+		require.ErrorIs(t, err, ErrDirectory, "%q", to)
+	}
 	j, err = Open(dir, Options{SegmentBytes: MinSegmentBytes})
 	require.NoError(t, err)
 	last, err := readAll(j)

@@ -88,6 +88,11 @@ func (s *survey) examineMark() error {
 	if s.live || !s.mark.behind(s.segs, last) {
 		return nil
 	}
+	return s.missing(last)
+}
+
+// missing is the refusal of a journal that ends with last and lacks the segment of the mark.
+func (s *survey) missing(last int64) error {
 	m := &s.mark
 	return &CorruptionError{segmentName(m.first, m.segment), 0, min(m.first, last+1),
 		fmt.Errorf("%w; the last Close says in %s that %d was durable", errMissing, progressName, m.last)}

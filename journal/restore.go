@@ -61,27 +61,27 @@ type RestoreReport struct {
 //
 // Until it is finished nobody opens dir: see ErrRestoring. It takes the writer's lock of dir.
 //
-// Errors: ErrNotEmpty; ErrNotFound; ErrOutOfRange if the source begins after Until; *CorruptionError;
+// Errors: ErrNotEmpty; ErrNotFound; ErrDirectory; ErrOverlap where one directory is, or lies in, the other; ErrOutOfRange if the source begins after Until; *CorruptionError;
 // *AccessError; *NoSpaceError; ErrLocked; ctx's.
 func Restore(ctx context.Context, from, dir string, o RestoreOptions) (RestoreReport, error) {
 	return restore(ctx, osStorage{}, from, dir, o)
 }
 
 func restore(ctx context.Context, st storage, from, dir string, o RestoreOptions) (rep RestoreReport, err error) {
-	if filepath.Clean(from) == filepath.Clean(dir) {
-		return rep, fmt.Errorf("%w: %s is both source and target", ErrDirectory, dir)
-	}
 	if o.Until < 0 {
 		return rep, fmt.Errorf("journal: restore until sequence %d: want at least 0", o.Until)
+	}
+	if err := checkSource(st, from, dir); err != nil {
+		return rep, err
 	}
 	if _, err := verifyAt(st, from, VerifyOptions{Archives: o.Archives}, newPace(ctx, 0)); err != nil {
 		return rep, err
 	}
-	parts, err := durableParts(st, from)
+	log, err := durableIn(st, from)
 	if err != nil {
 		return rep, err
 	}
-	parts, end, err := cutParts(st, from, parts, o)
+	parts, end, err := cutParts(st, from, log.parts, o)
 	if err != nil {
 		return rep, err
 	}
@@ -189,7 +189,7 @@ func clearForRestore(st storage, dir string, folders []string) error {
 	}
 	for _, name := range names {
 		ours := name == lockName || name == restoringName || name == "lost+found" ||
-			begun && (name == chainName || slices.Contains(folders, name) || strings.HasSuffix(name, segmentSuffix) || strings.HasSuffix(name, spareSuffix))
+			begun && (name == chainName || name == progressName || slices.Contains(folders, name) || strings.HasSuffix(name, segmentSuffix) || strings.HasSuffix(name, spareSuffix))
 		if !ours {
 			return fmt.Errorf("%w: %s has %s", ErrNotEmpty, dir, name)
 		}
@@ -241,16 +241,16 @@ func copyParts(ctx context.Context, st storage, from, dir string, parts []*found
 			err = copySegment(st, from, dir, p, copied)
 		}
 		if err != nil {
-			if isNoSpace(err) {
-				err = &NoSpaceError{Dir: dir, Bytes: p.hdr.size, Err: err}
-			}
-			return rep, err
+			return rep, noSpaceIn(dir, p.hdr.size, err)
 		}
 		rep.Segments++
 	}
-	rep.Last = parts[len(parts)-1].pair.sequence
-	rep.Links, err = copyChain(st, from, dir, parts)
-	return rep, err
+	last := parts[len(parts)-1]
+	rep.Last = last.pair.sequence
+	if rep.Links, err = copyChain(st, from, dir, parts); err != nil {
+		return rep, err
+	}
+	return rep, writeMark(st, dir, last)
 }
 
 // copyCut copies the first records of p, up to where to says, as a plain segment that goes on.

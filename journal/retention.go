@@ -62,16 +62,11 @@ func (j *Journal) Trim(r Retention) (rep TrimReport, err error) {
 	if err != nil {
 		return rep, err
 	}
-	parts, err := durableOf(j.st, j.dir, segs)
+	d, err := durableOf(j.st, j.dir, segs)
 	if err != nil {
 		return rep, err
 	}
-	s := &survey{st: j.st, dir: j.dir}
-	for _, seg := range segs[len(parts):] {
-		if err := s.readPages(seg); err != nil {
-			return rep, err
-		}
-	}
+	parts := d.parts
 	total := int64(0)
 	for _, seg := range segs {
 		total += seg.fileBytes

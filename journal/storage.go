@@ -7,6 +7,9 @@ import "io"
 type storage interface {
 	// mkdir creates dir and its parents where they are missing, mode 0700, durably.
 	mkdir(dir string) error
+	// apart returns ErrOverlap where one of two directories, of which one, or both, need not be there yet, is or lies in the
+	// other.
+	apart(a, b string) error
 	// lock takes the writer's lock of dir without waiting; ErrLocked if it is held.
 	lock(dir string) (io.Closer, error)
 	// locked tells whether a writer holds dir. It takes nothing and disturbs nobody.

@@ -167,6 +167,14 @@ func (s *memStorage) mkdir(dir string) error {
 	return nil
 }
 
+func (s *memStorage) apart(a, b string) error {
+	a, b = filepath.Clean(a), filepath.Clean(b)
+	if a == b || within(a, b) || within(b, a) {
+		return ErrOverlap
+	}
+	return nil
+}
+
 type memLock struct {
 	s   *memStorage
 	dir string

@@ -173,6 +173,8 @@ func exitCode(err error, s streams, where string) int {
 	}
 	fmt.Fprintln(s.err, "headrace:", advice.Replace(strings.ReplaceAll(err.Error(), "headrace repair --dry-run DIR", "headrace repair --dry-run "+where)))
 	switch {
+	case errors.Is(err, journal.ErrOverlap):
+		return exitUsage
 	case errors.As(err, &damaged), errors.Is(err, journal.ErrProof), errors.Is(err, journal.ErrSignature), errors.Is(err, journal.ErrChain),
 		errors.Is(err, journal.ErrRepair), errors.Is(err, journal.ErrDirectory), errors.Is(err, errCut):
 		return exitDamaged

@@ -81,3 +81,6 @@ func MapZero(int64) ([]byte, error) { return nil, ErrUnsupported }
 
 // Discard returns ErrUnsupported.
 func Discard([]byte) error { return ErrUnsupported }
+
+// Place knows nothing.
+func Place(string) (device, path string, ok bool) { return "", "", false }
