@@ -428,3 +428,37 @@ func TestBackup_ChainMadeAnew_CopyFollows(t *testing.T) {
 		}
 	}
 }
+
+// What a backup has named and could not sync, the next one syncs, even if it has nothing to copy.
+func TestBackup_DirectoryNotSynced_TheNextOneDoes(t *testing.T) {
+	base, _ := keptFor(t, Options{})
+	segs := segmentsIn(base, memDir)
+	delete(base.nodes, segs[len(segs)-1]) // so that all are sealed, and none is copied twice
+	delete(base.nodes, filepath.Join(memDir, progressName))
+	for k := 1; ; k++ {
+		st := base.clone()
+		st.crashy = true
+		n := 0
+		st.hook = func(op, name string) error {
+			if op == "syncDir" && name == "copy" {
+				if n++; n == k {
+					return filepath.ErrBadPattern
+				}
+			}
+			return nil
+		}
+		_, err := backup(st, memDir, "/copy", BackupOptions{})
+		if st.hook = nil; n < k {
+			require.NoError(t, err)
+			break
+		}
+		require.ErrorIs(t, err, filepath.ErrBadPattern)
+		_, err = backup(st, memDir, "/copy", BackupOptions{})
+		require.NoError(t, err)
+		for name, n := range st.nodes {
+			if filepath.Dir(name) == "/copy" {
+				require.True(t, st.synced[name] == n, "sync %d: the name of %s is not synced", k, name)
+			}
+		}
+	}
+}

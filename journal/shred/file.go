@@ -98,8 +98,8 @@ func (s *slot) decode(b []byte) error {
 }
 
 // OpenFile opens the key store in dir, and makes it, and dir with mode 0700, if it is not there and
-// not to be read only. A slot at the end that a crash left unfinished was no key yet: it is written
-// over by the next. Errors: ErrStore; ErrVersion; those of the operating system.
+// not to be read only. A slot at the end that a crash left unfinished, its beginning or its end zero, was no key yet: it
+// is written over by the next. Errors: ErrStore; ErrVersion; those of the operating system.
 func OpenFile(dir string, o FileOptions) (_ *FileStore, err error) {
 	s := &FileStore{byID: map[KeyID]int64{}, subjects: map[[32]byte]int64{}}
 	if o.Master != nil {
@@ -178,7 +178,7 @@ func (s *FileStore) load() error {
 		for b := buf[:k]; len(b) > 0; b = b[slotBytes:] {
 			var sl slot
 			if err := sl.decode(b); err != nil {
-				if s.slots == n-1 && errors.Is(err, ErrStore) {
+				if s.slots == n-1 && errors.Is(err, ErrStore) && isUnfinished(b[:slotBytes]) {
 					return nil // being made when its writer died: nobody was told of it
 				}
 				return fmt.Errorf("slot %d: %w", s.slots, err)
@@ -189,6 +189,12 @@ func (s *FileStore) load() error {
 		}
 	}
 	return nil
+}
+
+// isUnfinished tells whether the beginning or the end of a slot is not there, as a crash may leave a new one. Any other that
+// does not verify was a key, and is damaged: the next one must not be written over it.
+func isUnfinished(b []byte) bool {
+	return binary.LittleEndian.Uint64(b) == 0 || binary.LittleEndian.Uint64(b[slotBytes-8:]) == 0
 }
 
 // admit takes the slot at s.slots into the index.
