@@ -149,3 +149,13 @@ func (a *app) summary(log shop.Log) (m shop.Summary) {
 	a.figures.View(func(s *shop.State, _ int64) { m = s.Summary(log) })
 	return m
 }
+
+// conclude stores the figures of the log in dir, whose engine was closed, for verify, and returns them.
+func (a *app) conclude(dir string) (m shop.Summary, err error) {
+	log, err := countLog(dir)
+	if err != nil {
+		return m, err
+	}
+	m = a.summary(log)
+	return m, storeSummary(dir, m)
+}

@@ -118,12 +118,8 @@ func redriveCommand(ctx context.Context, args []string, s streams) (err error) {
 	if err := errors.Join(err, eng.Close(context.WithoutCancel(ctx))); err != nil {
 		return err
 	}
-	log, err := countLog(f.dir)
+	m, err := a.conclude(f.dir)
 	if err != nil {
-		return err
-	}
-	m := a.summary(log)
-	if err := storeSummary(f.dir, m); err != nil {
 		return err
 	}
 	s.say("Redriven: %s.", screen.Count(int64(n)))

@@ -114,12 +114,8 @@ func runCommand(ctx context.Context, args []string, s streams) error {
 	if err := errors.Join(err, eng.Close(context.WithoutCancel(ctx))); err != nil {
 		return err
 	}
-	log, err := countLog(o.dir)
+	m, err := a.conclude(o.dir)
 	if err != nil {
-		return err
-	}
-	m := a.summary(log)
-	if err := storeSummary(o.dir, m); err != nil {
 		return err
 	}
 	if ctx.Err() != nil {

@@ -112,12 +112,8 @@ func runShop(ctx context.Context, o runOptions, source shop.Source, s streams) (
 	if err := errors.Join(err, eng.Close(context.WithoutCancel(ctx))); err != nil {
 		return err
 	}
-	log, err := countLog(o.dir)
+	m, err := a.conclude(o.dir)
 	if err != nil {
-		return err
-	}
-	m := a.summary(log)
-	if err := storeSummary(o.dir, m); err != nil {
 		return err
 	}
 	return printShop(s, m, a.shop.figures(), dead, o.json)

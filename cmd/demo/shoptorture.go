@@ -123,7 +123,9 @@ func (c *shopCampaign) cycles(ctx context.Context, bar *screen.Progress) error {
 		} else {
 			c.opens = (3*c.opens + l.opened) / 4
 		}
-		err = c.acks.check(c.o.dir)
+		if err = c.acks.check(c.o.dir); err != nil {
+			err = fmt.Errorf("%w: %w", errSequences, err)
+		}
 		if err == nil && (i%proveEvery == 0 || c.o.cycles <= proveEvery) {
 			_, err = c.prove(false)
 			if errors.Is(err, journal.ErrNotFound) {
@@ -249,7 +251,7 @@ func (c *shopCampaign) peace(ctx context.Context) (found proven, err error) {
 		return found, fmt.Errorf("in peace: %w", c.withProof(err))
 	}
 	if err := c.acks.checkAll(c.o.dir); err != nil {
-		return found, err
+		return found, fmt.Errorf("%w: %w", errSequences, err)
 	}
 	if found, err = c.prove(true); err != nil {
 		return found, err

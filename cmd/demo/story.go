@@ -123,13 +123,8 @@ func recoverAndFinish(ctx context.Context, s streams, line func(string, ...any),
 	if err = errors.Join(err, eng.Close(context.WithoutCancel(ctx)), ctx.Err()); err != nil {
 		return m, err
 	}
-	log, err := countLog(dir)
-	if err != nil {
-		return m, err
-	}
 	line("   Took the remaining %s.", screen.Count(orders-at.Orders()))
-	m = a.summary(log)
-	return m, storeSummary(dir, m)
+	return a.conclude(dir)
 }
 
 // millis is a duration for a person.
