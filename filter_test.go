@@ -359,3 +359,28 @@ func TestAs_OfThisType_Undecodable(t *testing.T) {
 	closeEngine(t, e)
 	require.Equal(t, []string{"strict true true true", "bank.note false false true"}, said)
 }
+
+// An event that is said to be of a type and does not decode as one is an error, and not an event of another type.
+func TestAs_WhatDoesNotDecode(t *testing.T) {
+	dir := t.TempDir()
+	was := event.NewRegistry()
+	event.MustRegister[note](was, "bank.deposit", 1, event.TypeOptions{Kind: event.Command})
+	e, err := headrace.Open(dir, headrace.NewTopology(was), small())
+	require.NoError(t, err)
+	seq := publish(t, producer(t, e, "web"), note{"no deposit"})
+	closeEngine(t, e)
+
+	var of []bool
+	var failed error
+	top := headrace.NewTopology(registry(t))
+	handlers.FoldFiltered(top.Logic(), handlers.Filter{Types: []string{"bank.deposit"}}, func(c *handlers.Context) error {
+		_, is, err := handlers.As[deposit](c)
+		_, other, none := handlers.As[deposited](c)
+		of, failed = append(of, is, other), err
+		return none
+	})
+	_, err = headrace.Replay(dir, top, headrace.ReplayOptions{AcceptSchema: true})
+	require.NoError(t, err)
+	require.Equal(t, []bool{true, false}, of)
+	require.ErrorContains(t, failed, fmt.Sprintf("event %d (bank.deposit)", seq))
+}

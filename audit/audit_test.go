@@ -80,8 +80,11 @@ func TestEvents_Bounds(t *testing.T) {
 		require.Equal(t, want, entries(t, openLog(t, dir, audit.Options{}), c.q), name)
 		require.Equal(t, want, entries(t, l, c.q), name)
 	}
-	for _, q := range []audit.Query{{From: -1}, {Until: -1}, {From: 5, Until: 4}, {Since: start.Add(1), To: start}} {
-		require.Error(t, l.Events(limit(t), q, nil))
+	for text, q := range map[string]audit.Query{
+		"from -1 until 0: sequences are not negative": {From: -1}, "from 0 until -1: sequences are not negative": {Until: -1},
+		"from 5 until 4: nothing lies between": {From: 5, Until: 4}, "nothing lies between": {Since: start.Add(1), To: start},
+	} {
+		require.ErrorContains(t, l.Events(limit(t), q, func(audit.Entry) error { return nil }), text)
 	}
 	mine := errors.New("mine")
 	require.ErrorIs(t, l.Events(limit(t), audit.Query{}, func(audit.Entry) error { return mine }), mine)

@@ -218,10 +218,7 @@ func (a *App[P]) Advance(d time.Duration) *App[P] {
 		if next.After(a.clock.Now()) {
 			a.clock.Set(next)
 		}
-		a.Settle()
-		if again, ok := a.nextWake(); ok && !again.After(next) && !again.After(a.clock.Now()) {
-			break // a circuit that stays open: there is nothing to wait for
-		}
+		a.Settle() // and so nothing is left whose time has come: a circuit, too, is open for later or not at all
 	}
 	a.clock.Set(end)
 	return a.Settle()

@@ -163,3 +163,13 @@ func TestClock_Reach_Stopped(t *testing.T) {
 	require.Equal(t, begin.Add(time.Hour), <-waits)
 	require.Empty(t, gone)
 }
+
+// A test that ends leaves no engine behind.
+func TestApp_Cleanup_ClosesTheEngine(t *testing.T) {
+	var e *headrace.Engine
+	t.Run("a test", func(t *testing.T) {
+		e = headracetest.New(t, unlike(func(int, *headrace.Topology) {}), headracetest.Options{}).Engine()
+		require.Equal(t, headrace.StateRunning, e.Health().State)
+	})
+	require.NotEqual(t, headrace.StateRunning, e.Health().State)
+}

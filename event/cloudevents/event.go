@@ -11,7 +11,8 @@ import (
 
 // Event makes an event of m: a header that AppendHeader takes, the type's name, and the payload. r
 // may be nil. JSON data goes through the registered type if r knows it, msgpack data is checked to be
-// whole and left as it is. Attributes that this package does not know are ignored.
+// whole and left as it is. Attributes that this package does not know are ignored, and so is
+// sequence, which is of another log.
 //
 // The key is partitionkey, or subject where that is missing; a missing time is time 0, a missing
 // eventkind that of the registered type, a missing eventversion 1.
@@ -51,11 +52,6 @@ func (m Message) Event(r *event.Registry) (h event.Header, typeName string, payl
 	}
 	if in.Version == "" {
 		in.Version = "1"
-	}
-	if s := m.Get("sequence"); s != "" {
-		if n, err := strconv.ParseInt(s, 10, 64); err == nil && n > 0 {
-			in.Sequence = n
-		}
 	}
 	if s := m.Get("streamversion"); s != "" {
 		if in.Number, err = strconv.ParseInt(s, 10, 64); err != nil || in.Number < 1 {
@@ -117,7 +113,6 @@ type jsonForm struct {
 	Type        string          `json:"eventType"`
 	Version     string          `json:"eventVersion"`
 	Timestamp   string          `json:"timestamp,omitempty"`
-	Sequence    int64           `json:"sequence,omitempty"`
 	Correlation string          `json:"correlationId,omitempty"`
 	Causation   string          `json:"causationId,omitempty"`
 	Producer    string          `json:"producer,omitempty"`
