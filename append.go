@@ -72,7 +72,7 @@ func (p *Producer) Append(ctx context.Context, stream string, expected int64, me
 		return none, err
 	}
 	if handlers.OnLane(e.lanes) { // it waits for the ring, and a lane may be what the ring waits for
-		return none, ErrWouldDeadlock
+		return none, errEmitInstead
 	}
 	if err := p.admit(ctx); err != nil {
 		return none, err
@@ -153,7 +153,7 @@ func (p *Producer) append(ctx context.Context, stream string, expected int64, me
 		if errors.As(err, &stale) || errors.Is(err, handlers.ErrBatchTooLarge) {
 			return nil, err
 		}
-		return nil, e.stopped(ctx, err)
+		return nil, e.stopped(ctx, err, "the append to stream %q waits for its turn: %s", stream, e.slowest())
 	}
 	return b, nil
 }

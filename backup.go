@@ -116,13 +116,13 @@ func (e *Engine) Backup(to string, o BackupOptions) (BackupReport, error) {
 		return BackupReport{}, ErrNoLog
 	}
 	if err := e.journal.Sync(); err != nil {
-		return BackupReport{}, e.stopped(context.Background(), err)
+		return BackupReport{}, e.stopped(context.Background(), err, "")
 	}
 	e.backing.Lock()
 	defer e.backing.Unlock()
 	// It expires, so that one which a crash leaves does not fill the disk.
 	if err := e.journal.Hold(holdBackup, e.journal.FirstSequence(), time.Now().Add(24*time.Hour)); err != nil && !errors.Is(err, journal.ErrOutOfRange) {
-		return BackupReport{}, e.stopped(context.Background(), err)
+		return BackupReport{}, e.stopped(context.Background(), err, "")
 	}
 	rep, err := Backup(e.dir, to, o)
 	if rerr := e.journal.Release(holdBackup); err == nil && !errors.Is(rerr, journal.ErrClosed) {

@@ -181,7 +181,7 @@ func (p *Producer) claimAndFill(ctx context.Context, messages []Message, bounds 
 		return 0, ErrWouldBlock
 	}
 	if err != nil {
-		return 0, e.translate(err)
+		return 0, e.unclaimed(ctx, err)
 	}
 	lo := hi - int64(n) + 1
 	published := false

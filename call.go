@@ -45,7 +45,7 @@ func Call[R, C any](ctx context.Context, p *Producer, cmd C, m Meta) (Reply[R], 
 		return reply, err
 	}
 	if handlers.OnLane(e.lanes) {
-		return reply, ErrWouldDeadlock
+		return reply, errEmitInstead
 	}
 	id := m.ID
 	if id.IsZero() && m.sourced() {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/headrace/headrace/handlers"
@@ -17,9 +18,13 @@ import (
 //
 // If ctx ends first, or has ended before, the engine halts where it stands: what is written stays in the log, and
 // the next Open goes on from there. The error then names the lane that was late. Handlers learn of it by
-// their Context; one that does not return within 5 s is left behind, and the journal open with it.
-// If the engine had halted before, the error is why. Calling it again waits for the first call and
-// returns the same.
+// their Context; one that does not return within 5 s is left behind. The journal, and with it the lock of the directory,
+// then stays open until it, the last call of an effect and the last follower have returned, and is closed by that
+// moment: nothing more need be called. If the engine had halted before, the error is why.
+//
+// Calling it again waits, as long as its own ctx allows, until nothing is left behind, and returns what became of the first
+// call but for that: nil if all was handled and only followers were late, else why it could not end in order.
+// If ctx ends first its error is wrapped in one that says who is late.
 //
 // A handler, the call of an effect or a follower's function may not call Close, which would wait for it: ErrWouldDeadlock.
 func (e *Engine) Close(ctx context.Context) error {
@@ -27,15 +32,18 @@ func (e *Engine) Close(ctx context.Context) error {
 		return ErrWouldDeadlock
 	}
 	if e.closed.CompareAndSwap(false, true) {
-		e.closeErr = e.close(ctx)
-		close(e.done)
+		return e.close(ctx)
+	}
+	select {
+	case <-e.done:
 		return e.closeErr
+	default:
 	}
 	select {
 	case <-e.done:
 		return e.closeErr
 	case <-ctx.Done():
-		return ctx.Err()
+		return fmt.Errorf("headrace: still closing: %s: %w", e.late(), ctx.Err())
 	}
 }
 
@@ -76,12 +84,24 @@ func (e *Engine) close(ctx context.Context) error {
 	e.cancel()
 	<-e.fed
 	<-e.ticked
-	if err := errors.Join(e.awaitStop(), e.awaitEffects()); err != nil {
-		return errors.Join(append(errs, err)...) // the journal may be in use: it stays open
+	late := errors.Join(e.awaitStop(), e.awaitEffects())
+	if late == nil {
+		late = e.awaitFollowers(ctx)
 	}
-	if err := e.awaitFollowers(ctx); err != nil {
-		return errors.Join(append(errs, err)...)
+	if late != nil { // the journal may be in use: it stays open
+		e.dropFollowers()
+		go func() {
+			e.awaitAll()
+			e.conclude(context.WithoutCancel(ctx), complete, errs)
+		}()
+		return errors.Join(append(slices.Clone(errs), late)...)
 	}
+	e.conclude(ctx, complete, errs)
+	return e.closeErr
+}
+
+// conclude closes the journal, which nobody uses any more. complete: all is handled; errs is what went wrong before.
+func (e *Engine) conclude(ctx context.Context, complete bool, errs []error) {
 	e.snapshots.turn <- struct{}{} // one that was asked for ends first
 	if complete && e.options.Snapshots.AtClose {
 		e.snapshots.close(ctx)
@@ -94,7 +114,56 @@ func (e *Engine) close(ctx context.Context) error {
 	if err := e.journal.Close(); err != nil {
 		errs = append(errs, err)
 	}
-	return errors.Join(errs...)
+	e.closeErr = errors.Join(errs...)
+	close(e.done)
+}
+
+// awaitAll waits until no goroutine that somebody's function runs on is left, however long that takes.
+func (e *Engine) awaitAll() {
+	<-e.ring.Done()
+	for _, x := range e.effects {
+		_ = x.Stopped(context.Background())
+	}
+	e.follows.Wait()
+}
+
+// late says who has not returned, for people.
+func (e *Engine) late() string {
+	var who []string
+	for _, c := range e.ring.Stats().Consumers {
+		if c.Lag > 0 {
+			who = append(who, fmt.Sprintf("lane %q is at event %d", c.Name, c.Cursor))
+		}
+	}
+	for _, x := range e.effects {
+		if s := x.Stats(); s.Running > 0 {
+			who = append(who, fmt.Sprintf("effect %q has %d calls running", s.Name, s.Running))
+		}
+	}
+	if names := e.followerNames(); names != "" {
+		who = append(who, names+" has not returned")
+	}
+	if len(who) == 0 {
+		return "it is about to end"
+	}
+	return strings.Join(who, ", ")
+}
+
+// followerNames names the followers that run, for people; "" if there are none.
+func (e *Engine) followerNames() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var names []string
+	for name := range e.following {
+		names = append(names, fmt.Sprintf("follower %q", name))
+	}
+	slices.Sort(names)
+	for f := range e.reading {
+		if f.options.Name == "" {
+			names = append(names, fmt.Sprintf("a follower without a name, behind event %d", f.shown.Load()))
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 // drain waits until nothing is published that a lane has not handled, and nothing emitted that
@@ -141,6 +210,9 @@ func (e *Engine) awaitStop() error {
 			late = append(late, fmt.Errorf("headrace: lane %q has not returned from its handler since event %d; the journal stays open", c.Name, c.Cursor))
 		}
 	}
+	if len(late) == 0 {
+		late = append(late, errors.New("headrace: a lane has not ended; the journal stays open"))
+	}
 	return errors.Join(late...)
 }
 
@@ -164,7 +236,7 @@ func (e *Engine) awaitFollowers(ctx context.Context) error {
 	case <-ended:
 		return nil
 	case <-grace.C:
-		return errors.New("headrace: a follower has not returned; the journal stays open")
+		return fmt.Errorf("headrace: %s has not returned; the journal stays open: %w", e.followerNames(), ctx.Err())
 	}
 }
 

@@ -19,7 +19,7 @@ var (
 
 	// ErrWouldDeadlock reports a call from inside a handler, the call of an effect or a follower's function that would
 	// wait for what it comes from. A handler publishes with handlers.Emit.
-	ErrWouldDeadlock = errors.New("headrace: call from inside a handler would wait for itself; a handler on a lane publishes with handlers.Emit")
+	ErrWouldDeadlock = errors.New("headrace: call from inside a handler, an effect or a follower would wait for itself")
 
 	// ErrWouldBlock reports a TryPublish where Publish would wait.
 	ErrWouldBlock = errors.New("headrace: publishing now would wait")
@@ -65,6 +65,9 @@ var (
 	// it is not the state that was. Options.AcceptLost, and ReplayOptions.AcceptLost, go on.
 	ErrLostEvents = errors.New("headrace: the log has lost events")
 )
+
+// errEmitInstead is ErrWouldDeadlock of what publishes.
+var errEmitInstead = fmt.Errorf("%w; a handler on a lane publishes with handlers.Emit", ErrWouldDeadlock)
 
 // translate turns the ring's conditions into the engine's and adds the cause of a halt.
 func (e *Engine) translate(err error) error {

@@ -3,6 +3,7 @@ package headrace
 import (
 	"maps"
 	"testing"
+	"time"
 
 	"github.com/headrace/headrace/journal"
 )
@@ -52,4 +53,11 @@ func OptionsOf(c Config, o Options) (Options, error) {
 	maps.Copy(known, o.journalSettings())
 	err := c.refuse(known)
 	return o, err
+}
+
+// SetHaltGrace sets for how long Close waits for what has been told to stop, until the test ends.
+func SetHaltGrace(t interface{ Cleanup(func()) }, d time.Duration) {
+	was := haltGrace
+	haltGrace = d
+	t.Cleanup(func() { haltGrace = was })
 }

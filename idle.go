@@ -14,7 +14,7 @@ import (
 // others go on publishing it may never return. It is for tests, and for programs that run to an end; followers
 // are not waited for.
 //
-// Errors: that of ctx; ErrHalted, ErrClosed; ErrWouldDeadlock in a handler, and in the call of an effect.
+// Errors: that of ctx, wrapped in one that says what was waited for; ErrHalted, ErrClosed; ErrWouldDeadlock in a handler, and in the call of an effect.
 func (e *Engine) WaitIdle(ctx context.Context) error {
 	if handlers.InLane(ctx) || handlers.OnLane(e.lanes) || e.insideEffect(ctx) {
 		return ErrWouldDeadlock
@@ -26,16 +26,17 @@ func (e *Engine) WaitIdle(ctx context.Context) error {
 				e.journal.RequestSync()
 			}
 			if err := c.WaitFor(ctx, last); err != nil {
-				return e.stopped(ctx, fmt.Errorf("headrace: lane %q is at %d of %d: %w", c.Name(), c.Cursor(), last, e.translate(err)))
+				return e.stopped(ctx, err, "%s", e.at(c, last))
 			}
 		}
 		if err := e.feedback.WaitBelow(ctx, 0); err != nil {
-			return e.stopped(ctx, err)
+			return e.stopped(ctx, err, "%d bytes that handlers have emitted wait for the ring, and %s", e.feedback.Bytes(), e.slowest())
 		}
 		if e.ring.Cursor() != last {
 			continue
 		}
-		if !e.moves() {
+		moves := e.moves()
+		if moves == "" {
 			if e.ring.Cursor() != last {
 				continue
 			}
@@ -43,24 +44,26 @@ func (e *Engine) WaitIdle(ctx context.Context) error {
 		}
 		// A call that ends, and a tick, put an event into the log.
 		if err := e.journaler.WaitFor(ctx, last+1); err != nil {
-			return e.stopped(ctx, err)
+			return e.stopped(ctx, err, "%s", moves)
 		}
 	}
 }
 
-// moves tells whether a call or a timer is about to put something into the log. A circuit whose time is over lets a call
+// moves says which call or timer is about to put something into the log, "" for none. A circuit whose time is over lets a call
 // through, also if nobody has seen to that yet.
-func (e *Engine) moves() bool {
+func (e *Engine) moves() string {
 	now := e.options.Clock.Now()
 	for _, x := range e.effects {
 		s := x.Stats()
 		shut := s.Circuit == handlers.CircuitOpen && now.Before(s.Until)
 		if s.Running > 0 || s.Waiting > 0 && !shut {
-			return true
+			return fmt.Sprintf("effect %q has %d calls running and %d waiting", s.Name, s.Running, s.Waiting)
 		}
 	}
-	next := e.nextTimer()
-	return !next.IsZero() && !now.Before(next)
+	if next := e.nextTimer(); !next.IsZero() && !now.Before(next) {
+		return fmt.Sprintf("a timer has been due since %v", next)
+	}
+	return ""
 }
 
 // nextTimer is when the first timer is due, zero if none waits.

@@ -150,7 +150,7 @@ func (e *Engine) repeated(ctx context.Context, source string, offset int64, at h
 	}
 	r, first, err := e.readerFrom(at.From, journal.ReaderOptions{Until: at.To})
 	if err != nil {
-		return 0, e.stopped(ctx, err)
+		return 0, e.stopped(ctx, err, "looking for what source %q has published", source)
 	}
 	defer r.Close()
 	seq, exact := int64(0), false

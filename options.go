@@ -152,4 +152,4 @@ func setDefault[N int | int64](field *N, value N) {
 }
 
 // haltGrace is how long Close waits for the lanes to notice a halt before it gives up on them.
-const haltGrace = 5 * time.Second
+var haltGrace = 5 * time.Second // tests have less of it

@@ -120,10 +120,14 @@ func (e *Engine) awaitLane(ctx context.Context, c *ring.Consumer, l *handlers.La
 		return ErrWouldDeadlock
 	}
 	if err := l.Reached(ctx, seq, e.ctx.Done()); err != nil {
-		return err
+		state := "is catching up"
+		if l.Paused() {
+			state = "is paused"
+		}
+		return e.stopped(ctx, err, "projection %q %s, at %d of %d", l.Name(), state, l.Sequence(), seq)
 	}
 	if l.Away() && l.Sequence() < seq {
-		return e.stopped(ctx, ErrClosed)
+		return e.stopped(ctx, ErrClosed, "projection %q is at %d of %d", l.Name(), l.Sequence(), seq)
 	}
 	return nil
 }

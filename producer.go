@@ -2,7 +2,9 @@ package headrace
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -12,6 +14,7 @@ import (
 	"github.com/headrace/headrace/internal/cpu"
 	"github.com/headrace/headrace/internal/failpoint"
 	"github.com/headrace/headrace/journal"
+	"github.com/headrace/headrace/ring"
 )
 
 // Meta is what an event may have besides its payload; the zero value is the default.
@@ -250,43 +253,70 @@ const feedbackShare = 64
 func (p *Producer) admit(ctx context.Context) error {
 	e := p.engine
 	if handlers.InLane(ctx) {
-		return ErrWouldDeadlock
+		return errEmitInstead
 	}
 	if soft := e.options.FeedbackBytes / feedbackShare; e.feedback.Bytes() > soft {
 		if handlers.OnLane(e.lanes) {
-			return ErrWouldDeadlock
+			return errEmitInstead
 		}
 		if err := e.feedback.WaitBelow(ctx, soft); err != nil {
-			return e.stopped(ctx, err)
+			return e.stopped(ctx, err, "%d bytes that handlers have emitted go first, and %s", e.feedback.Bytes(), e.slowest())
 		}
 	}
 	if e.crowd.Full() && p != e.ticker && !handlers.InEffect(ctx) && !e.insideEffect(ctx) { // what the engine itself publishes lets causes go on
 		if handlers.OnLane(e.lanes) {
-			return ErrWouldDeadlock
+			return errEmitInstead
 		}
 		if err := e.crowd.Wait(ctx); err != nil {
-			return e.stopped(ctx, err)
+			return e.stopped(ctx, err, "%s", e.busyEffects())
 		}
 	}
 	if e.overflow.Bytes() >= e.options.OverflowBytes {
 		if err := e.overflow.Wait(ctx, e.passedBy); err != nil {
-			return e.stopped(ctx, err)
+			return e.stopped(ctx, err, "large events on their way have %d bytes, and %s", e.overflow.Bytes(), e.slowest())
 		}
 	}
 	return nil
 }
 
-// stopped says why a wait ended: the caller's context, or the engine.
-func (e *Engine) stopped(ctx context.Context, err error) error {
+// stopped says why a wait ended: the caller's context, and then what was waited for, or the engine.
+func (e *Engine) stopped(ctx context.Context, err error, format string, what ...any) error {
 	switch {
 	case ctx.Err() != nil:
-		return ctx.Err()
+		return fmt.Errorf("headrace: "+format+": %w", append(what, ctx.Err())...)
 	case e.Err() != nil:
 		return e.haltError()
 	case e.closing.Load():
 		return ErrClosed
 	}
 	return e.translate(err)
+}
+
+// slowest says which consumer of the ring is furthest behind, for people.
+func (e *Engine) slowest() string {
+	low := e.consumers[0]
+	for _, c := range e.consumers {
+		if c.Cursor() < low.Cursor() {
+			low = c
+		}
+	}
+	return e.at(low, e.ring.Cursor())
+}
+
+// at says how far a consumer is, which is waited for, for people.
+func (e *Engine) at(c *ring.Consumer, seq int64) string {
+	return fmt.Sprintf("lane %q is at %d of %d", c.Name(), c.Cursor(), seq)
+}
+
+// busyEffects names the effects with something to do, for people.
+func (e *Engine) busyEffects() string {
+	var who []string
+	for _, x := range e.effects {
+		if s := x.Stats(); s.Running+s.Waiting > 0 {
+			who = append(who, fmt.Sprintf("effect %q has %d calls running and %d waiting", s.Name, s.Running, s.Waiting))
+		}
+	}
+	return strings.Join(who, ", ")
 }
 
 // passedBy waits until every consumer has passed seq.
@@ -303,9 +333,20 @@ func (e *Engine) passedBy(ctx context.Context, seq int64) error {
 func (p *Producer) claim(ctx context.Context) (int64, error) {
 	seq, err := p.engine.ring.ClaimContext(ctx, 1)
 	if err != nil {
-		return 0, p.engine.translate(err)
+		return 0, p.engine.unclaimed(ctx, err)
 	}
 	return seq, nil
+}
+
+// unclaimed says why there was no slot.
+func (e *Engine) unclaimed(ctx context.Context, err error) error {
+	switch err = e.translate(err); {
+	case errors.Is(err, ErrWouldDeadlock):
+		return errEmitInstead
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		return e.stopped(ctx, err, "no room in the ring: %s", e.slowest())
+	}
+	return err
 }
 
 // begin writes the envelope into the slot's room, or into a larger buffer where events of this type

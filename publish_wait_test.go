@@ -2,6 +2,7 @@ package headrace_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,6 +21,7 @@ func TestPublish_WaitsForEachThing_NoLongerThanAsked(t *testing.T) {
 		meta    headrace.Meta
 		fill    func(t *testing.T, e *headrace.Engine, p *headrace.Producer) // makes it wait
 		loud    bool                                                         // a handler puts out more than producers wait for
+		says    string                                                       // in the error, when the time is over
 	}{
 		"large events on their way": {
 			options: func(o *headrace.Options) { o.OverflowBytes = 64 << 10 },
@@ -30,13 +32,18 @@ func TestPublish_WaitsForEachThing_NoLongerThanAsked(t *testing.T) {
 				}
 				require.Positive(t, e.Stats().Ring.Remaining, "it is not the ring")
 			},
+			says: `bytes, and lane "blocked" is at `,
 		},
-		"an id on its way":    {meta: headrace.Meta{ID: event.IDFromName("x")}, fill: fillRing},
-		"a source on its way": {meta: headrace.Meta{Source: "queue", SourceOffset: 1}, fill: fillRing},
-		"the ring":            {fill: fillRing},
-		"a queue for effects": {},
+		"an id on its way": {
+			meta: headrace.Meta{ID: event.IDFromName("x")}, fill: fillRing, says: event.IDFromName("x").String() + " is just being published",
+		},
+		"a source on its way": {
+			meta: headrace.Meta{Source: "queue", SourceOffset: 1}, fill: fillRing, says: `source "queue" is just being published`,
+		},
+		"the ring":            {fill: fillRing, says: `no room in the ring: lane "blocked" is at `},
+		"a queue for effects": {says: `effect "gateway" has 1 calls running and 3 waiting`},
 		"what handlers put out": {
-			options: func(o *headrace.Options) { o.FeedbackBytes = 64 << 10 }, fill: fillRing, loud: true,
+			options: func(o *headrace.Options) { o.FeedbackBytes = 64 << 10 }, fill: fillRing, loud: true, says: `bytes that handlers have emitted go first, and lane "blocked" is at `,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -96,13 +103,18 @@ func TestPublish_WaitsForEachThing_NoLongerThanAsked(t *testing.T) {
 			} else {
 				outside <- nil
 			}
+			await(t, func() bool { // who is behind is the one that is blocked, and named
+				return !slices.ContainsFunc(e.Health().Lanes, func(l headrace.Position) bool { return l.Lag > 0 && l.Name != "blocked" })
+			})
 			_, err := p.TryPublish(deposited{}, c.meta)
 			require.ErrorIs(t, err, headrace.ErrWouldBlock)
 			over := over()
 			_, err = headrace.Publish(over, p, deposited{}, c.meta)
 			require.ErrorIs(t, err, context.Canceled)
+			require.ErrorContains(t, err, c.says)
 			_, err = p.PublishBatch(over, []headrace.Message{{Value: deposited{}, Meta: c.meta}, {Value: deposited{}}})
 			require.ErrorIs(t, err, context.Canceled)
+			require.ErrorContains(t, err, c.says)
 			close(leave)
 			require.NoError(t, <-outside)
 			closeEngine(t, e)

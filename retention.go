@@ -63,7 +63,7 @@ func (e *Engine) Trim(r Retention) (journal.TrimReport, error) {
 		return journal.TrimReport{}, ErrWouldDeadlock
 	}
 	if err := e.snapshots.begin(e.ctx); err != nil {
-		return journal.TrimReport{}, e.stopped(context.Background(), err)
+		return journal.TrimReport{}, e.stopped(context.Background(), err, "")
 	}
 	defer e.snapshots.end()
 	return e.snapshots.trim(r)

@@ -94,15 +94,15 @@ func (e *Engine) capture(ctx context.Context) (*captured, error) {
 		case img := <-images[i]:
 			c.images = append(c.images, img)
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, e.stopped(ctx, nil, "a snapshot at event %d waits for lane %q", seq, e.lanes[i].Name())
 		case <-e.ctx.Done():
-			return nil, e.stopped(ctx, ErrClosed)
+			return nil, e.stopped(ctx, ErrClosed, "a snapshot waits for lane %q", e.lanes[i].Name())
 		}
 	}
 	// Every lane is past it now: what they emitted for events up to there waits in the feedback lane, or is published.
 	emitted, err := e.feedback.Flushed(ctx)
 	if err != nil {
-		return nil, e.stopped(ctx, err)
+		return nil, e.stopped(ctx, err, "%d bytes that handlers have emitted wait for the ring, and %s", e.feedback.Bytes(), e.slowest())
 	}
 	if c.dedup, err = e.dedup.Image(ctx, seq); err != nil {
 		return nil, err

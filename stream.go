@@ -72,7 +72,7 @@ func (e *Engine) readStream(ctx context.Context, stream string, from int64, o St
 	}
 	r, err := e.journal.NewReader(0, journal.ReaderOptions{Until: at.Last})
 	if err != nil {
-		return e.stopped(ctx, err)
+		return e.stopped(ctx, err, "reading stream %q", stream)
 	}
 	s := streamReader{engine: e, ctx: ctx, reader: r, stream: stream, until: at.Last, yield: yield}
 	defer r.Close()
@@ -184,7 +184,7 @@ func (s *streamReader) search(at handlers.StreamPlaces, from, to int64, fn func(
 	}
 	r, err := s.engine.journal.NewReader(max(at.First, oldest), journal.ReaderOptions{Until: end - 1})
 	if err != nil {
-		return s.engine.stopped(s.ctx, err)
+		return s.engine.stopped(s.ctx, err, "reading stream %q", s.stream)
 	}
 	defer r.Close()
 	var some []int64

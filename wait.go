@@ -2,6 +2,7 @@ package headrace
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/headrace/headrace/handlers"
@@ -9,7 +10,7 @@ import (
 )
 
 // WaitWritten returns when the event seq, and so every one before it, is written: the death of the process
-// cannot take it. It returns the error of ctx if that ends first, and ErrHalted or ErrClosed if
+// cannot take it. If ctx ends first it returns that error, wrapped in one that says how far things are, and ErrHalted or ErrClosed if
 // the engine stopped before seq was written.
 func (e *Engine) WaitWritten(ctx context.Context, seq int64) error {
 	if e.journal.Written() >= seq {
@@ -29,7 +30,13 @@ func (e *Engine) WaitDurable(ctx context.Context, seq int64) error {
 	if err := e.WaitWritten(ctx, seq); err != nil {
 		return err
 	}
-	return e.journal.WaitDurable(ctx, seq)
+	if err := e.journal.WaitDurable(ctx, seq); err != nil {
+		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			return e.stopped(ctx, err, "event %d is not durable, only %d is", seq, e.journal.Durable())
+		}
+		return err
+	}
+	return nil
 }
 
 // WaitFor returns when the lane or projection of this name has handled the event seq. Errors are
@@ -55,7 +62,7 @@ func (e *Engine) await(ctx context.Context, c *ring.Consumer, seq int64) error {
 		return ErrWouldDeadlock
 	}
 	if err := c.WaitFor(ctx, seq); err != nil {
-		return e.stopped(ctx, err)
+		return e.stopped(ctx, err, "%s", e.at(c, seq))
 	}
 	return nil
 }
@@ -63,7 +70,7 @@ func (e *Engine) await(ctx context.Context, c *ring.Consumer, seq int64) error {
 // onLane returns ErrWouldDeadlock on the goroutine of a lane, which must not wait for producers: they may wait for it.
 func (e *Engine) onLane() error {
 	if handlers.OnLane(e.lanes) {
-		return ErrWouldDeadlock
+		return errEmitInstead
 	}
 	return nil
 }

@@ -78,7 +78,7 @@ func (d *Dedup) Begin(ctx context.Context, id event.ID, typeID uint16) (seq int6
 			}
 		}
 		if err := d.await(ctx); err != nil {
-			return 0, false, err
+			return 0, false, fmt.Errorf("handlers: an event with the id %s is just being published: %w", id, err)
 		}
 	}
 }

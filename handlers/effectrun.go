@@ -102,7 +102,12 @@ func (e *Effect) WaitIdle(ctx context.Context) error {
 	if !idle {
 		return ErrNotRunning
 	}
-	return e.await(ctx, e.lane.ctx.Done(), func(r *effectRun) bool { return r.waiting == 0 && len(r.running) == 0 })
+	err := e.await(ctx, e.lane.ctx.Done(), func(r *effectRun) bool { return r.waiting == 0 && len(r.running) == 0 })
+	if err != nil && err == ctx.Err() {
+		s := e.Stats()
+		err = fmt.Errorf("handlers: effect %q has %d calls running and %d waiting: %w", s.Name, s.Running, s.Waiting, err)
+	}
+	return err
 }
 
 func (e *Effect) await(ctx context.Context, over <-chan struct{}, done func(*effectRun) bool) error {

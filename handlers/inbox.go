@@ -104,7 +104,7 @@ func (b *Inbox) Begin(ctx context.Context, name string, first, last int64) (r Re
 		select {
 		case s.turn <- struct{}{}:
 		case <-ctx.Done():
-			return r, false, ctx.Err()
+			return r, false, fmt.Errorf("handlers: a message of source %q is just being published: %w", name, ctx.Err())
 		}
 	}
 	b.mu.Lock()
