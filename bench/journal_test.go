@@ -34,23 +34,28 @@ func BenchmarkAppend(b *testing.B) {
 }
 
 // BenchmarkReplay reads a journal of 500,000 records again and again until b.N records are read, from
-// the page cache. One operation is one record.
+// the page cache, one a call or in spans. One operation is one record.
 func BenchmarkReplay(b *testing.B) {
 	const records, bytes = 500_000, 128
 	j := openJournal(b)
 	appendRecords(b, j, records, bytes)
-	b.Run(fmt.Sprintf("body=%d", bytes), func(b *testing.B) {
-		b.ReportAllocs()
-		b.SetBytes(bytes)
-		for left := b.N; left > 0; left -= records {
-			n := min(left, records)
-			r, err := j.NewReader(1, journal.ReaderOptions{Until: int64(n)})
-			if err != nil {
-				b.Fatal(err)
+	for _, form := range []struct {
+		name string
+		read func(*testing.B, *journal.Reader, int)
+	}{{"records", readRecords}, {"spans", readSpans}} {
+		b.Run(fmt.Sprintf("body=%d/%s", bytes, form.name), func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(bytes)
+			for left := b.N; left > 0; left -= records {
+				n := min(left, records)
+				r, err := j.NewReader(1, journal.ReaderOptions{Until: int64(n)})
+				if err != nil {
+					b.Fatal(err)
+				}
+				form.read(b, r, n)
 			}
-			readRecords(b, r, n)
-		}
-	})
+		})
+	}
 }
 
 // openJournal makes a journal that never syncs by itself; it and its files end with the benchmark.
@@ -96,17 +101,39 @@ func readRecords(b *testing.B, r *journal.Reader, n int) {
 	b.Helper()
 	sum := uint64(0)
 	got, err := r.Read(func(rec journal.Record) error {
-		words := uint64(0)
-		for body := rec.Body; len(body) >= 8; body = body[8:] {
-			words += binary.LittleEndian.Uint64(body)
-		}
-		sum = sum*31 + words // the multiplication makes order count
+		sum = sum*31 + bodyWords(rec.Body) // the multiplication makes order count
 		return nil
 	})
-	if err != nil {
-		b.Fatal(err)
+	checkRead(b, r, n, got, sum, err)
+}
+
+// readSpans is readRecords with a call for each span.
+func readSpans(b *testing.B, r *journal.Reader, n int) {
+	b.Helper()
+	sum := uint64(0)
+	got, err := r.ReadSpans(func(recs []journal.Record) error {
+		for i := range recs {
+			sum = sum*31 + bodyWords(recs[i].Body)
+		}
+		return nil
+	})
+	checkRead(b, r, n, got, sum, err)
+}
+
+// bodyWords adds up the words of a body.
+func bodyWords(body []byte) (sum uint64) {
+	for ; len(body) >= 8; body = body[8:] {
+		sum += binary.LittleEndian.Uint64(body)
 	}
-	if err := r.Close(); err != nil {
+	return sum
+}
+
+func checkRead(b *testing.B, r *journal.Reader, n, got int, sum uint64, err error) {
+	b.Helper()
+	if err == nil {
+		err = r.Close()
+	}
+	if err != nil {
 		b.Fatal(err)
 	}
 	want := uint64(0)

@@ -105,7 +105,7 @@ func sameReads(t testing.TB, plain, other *memStorage, o ReaderOptions) {
 		r, err := openReader(st, memDir, 1+rnd.Int64N(2500), o)
 		require.NoError(t, err)
 		for range 4 {
-			switch rnd.IntN(6) {
+			switch rnd.IntN(7) {
 			case 0:
 				require.NoError(t, r.SeekTo(1+rnd.Int64N(2500)))
 			case 1:
@@ -125,6 +125,14 @@ func sameReads(t testing.TB, plain, other *memStorage, o ReaderOptions) {
 				})
 				require.NoError(t, err)
 			case 5:
+				_, err := r.ReadSpans(func(recs []Record) error {
+					for _, rec := range recs {
+						_ = fn(rec)
+					}
+					return nil
+				})
+				require.NoError(t, err)
+			case 6:
 				stop := 1 + rnd.IntN(700)
 				for rec, err := range r.Records() {
 					require.NoError(t, err)

@@ -76,6 +76,8 @@
 //	n, err := r.Read(func(rec journal.Record) error { ... })    // all that is there now
 //	err = r.Follow(ctx, func(rec journal.Record) error { ... }) // and what comes
 //
+// [Reader.ReadSpans] and [Reader.FollowSpans] deliver many records with one call.
+//
 // A reader finds its place by sequence ([Reader.SeekTo]), by time ([Reader.SeekTime]) or from the
 // end ([Reader.SeekTail]), can be bounded by sequence, time and types ([ReaderOptions]), reads
 // backwards ([Reader.ReadBackward]), and replays at the original pace or a multiple of it

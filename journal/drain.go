@@ -11,7 +11,7 @@ import (
 //
 // Most records are events in a row, which the window's run has verified. Everything else is judged
 // by judge.
-func (r *Reader) drain(end, gate int64, fn func(Record) error) (n int, err error) {
+func (r *Reader) drain(end, gate int64, to receiver) (n int, err error) {
 	lastTime := r.o.UntilTime
 	if lastTime == 0 {
 		lastTime = math.MaxInt64
@@ -23,7 +23,12 @@ func (r *Reader) drain(end, gate int64, fn func(Record) error) (n int, err error
 			}
 		}
 		if r.win.run.n > 0 {
-			k, err := r.handOut(gate, fn)
+			var k int
+			if to.many == nil {
+				k, err = r.handOut(gate, to.one)
+			} else {
+				k, err = r.handOutSpan(gate, to.many)
+			}
 			n += k
 			if err != nil || r.win.run.at < r.win.run.n { // the gate
 				return n, err
@@ -44,7 +49,7 @@ func (r *Reader) drain(end, gate int64, fn func(Record) error) (n int, err error
 		}
 		if (f.kind.advances() || r.o.Internal) && r.next >= r.skip && (!r.picky || r.pass(f.kind, f.typ, f.time)) {
 			rec := Record{f.sequence, f.time, f.typ, f.kind, f.flags, f.crc, body, off, r.seg.hdr.id}
-			if err := fn(rec); err != nil {
+			if err := r.give(to, rec); err != nil {
 				if !errors.Is(err, ErrStop) {
 					return n, err
 				}

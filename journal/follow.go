@@ -14,11 +14,15 @@ import (
 // (ErrClosed, ErrPoisoned).
 func (r *Reader) Follow(ctx context.Context, fn func(Record) error) error {
 	stopped := false
-	wrapped := func(rec Record) error {
+	return r.follow(ctx, &stopped, receiver{one: func(rec Record) error {
 		err := fn(rec)
 		stopped = stopped || errors.Is(err, ErrStop)
 		return err
-	}
+	}})
+}
+
+// follow is Follow; stopped is true once the receiver has returned ErrStop.
+func (r *Reader) follow(ctx context.Context, stopped *bool, to receiver) error {
 	pause := newPoll()
 	for {
 		if err := ctx.Err(); err != nil {
@@ -28,11 +32,11 @@ func (r *Reader) Follow(ctx context.Context, fn func(Record) error) error {
 		if r.j != nil {
 			over = r.j.Err() // before reading: what was written until then is delivered
 		}
-		n, err := r.Read(wrapped)
+		n, err := r.read(to)
 		switch {
 		case err != nil:
 			return err
-		case stopped || r.ended():
+		case *stopped || r.ended():
 			return nil
 		case n > 0:
 			pause.reset()

@@ -178,8 +178,12 @@ func (r *Reader) leave() error {
 //
 // Errors: fn's; *CorruptionError; ErrFault; ErrClosed. Read does not allocate per record.
 func (r *Reader) Read(fn func(Record) error) (n int, err error) {
+	return r.read(receiver{one: fn})
+}
+
+func (r *Reader) read(to receiver) (n int, err error) {
 	for {
-		k, more, err := r.readSome(fn)
+		k, more, err := r.readSome(to)
 		n += k
 		if err != nil {
 			if errors.Is(err, ErrStop) {
@@ -197,7 +201,7 @@ func (r *Reader) Read(fn func(Record) error) (n int, err error) {
 func (r *Reader) ended() bool { return r.past || r.o.Until > 0 && r.next > r.o.Until }
 
 // readSome delivers what is readable of the current segment; more says that another may follow.
-func (r *Reader) readSome(fn func(Record) error) (n int, more bool, err error) {
+func (r *Reader) readSome(to receiver) (n int, more bool, err error) {
 	if r.closed {
 		return 0, false, ErrClosed
 	}
@@ -218,7 +222,7 @@ func (r *Reader) readSome(fn func(Record) error) (n int, more bool, err error) {
 	defer restoreFault(old, seg.name, seg.mem, &err)
 	gate := r.gate()
 	end, limitErr := r.end()
-	n, err = r.drain(end, gate, fn)
+	n, err = r.drain(end, gate, to)
 	if err != nil || r.atSeal {
 		return n, err == nil, err
 	}

@@ -15,8 +15,9 @@ type run struct {
 }
 
 const (
-	runRecords = 24      // a multiple of three
-	runBytes   = 4 << 10 // whoever reads one record pays for no more
+	runRecords = 96       // a multiple of three
+	runFirst   = 4 << 10  // bytes: whoever reads one record pays for no more
+	runBytes   = 16 << 10 // once a run was handed out to its end
 )
 
 // drop forgets what is left.
@@ -40,9 +41,13 @@ type expected struct {
 
 // fill takes events from rel of w on, up to the first record that is no good event or not what is expected.
 func (q *run) fill(w *window, rel int64, e expected) {
+	room := int64(runFirst)
+	if q.n > 0 && q.at == q.n {
+		room = runBytes
+	}
 	q.drop()
 	m := w.buf[:w.n]
-	at, stop := rel, min(w.n, rel+runBytes)
+	at, stop := rel, min(w.n, rel+room)
 	for at < stop && q.n+3 <= len(q.recs) {
 		length, good := w.sound(at, e.salt)
 		if good == 0 {

@@ -49,14 +49,14 @@ func TestRun_Places(t *testing.T) {
 	}
 }
 
-// Readers with all kinds of options, stopped by errors, by ErrStop and by panics at any record, deliver what a
-// plain reading gives after the options are applied to it, once each.
-func TestReader_Run_StoppedAnywhere(t *testing.T) {
-	rnd := rand.New(rand.NewPCG(8, 9))
-	j, err := openMem(newMemStorage(), Options{Durability: None(), SegmentBytes: MinSegmentBytes})
+// mixed makes a journal of n records: runs of events of one length and of many, three types, three of a time, and now
+// and then a void or a checkpoint.
+func mixed(t testing.TB, st *memStorage, rnd *rand.Rand, n int) *Journal {
+	t.Helper()
+	j, err := openMem(st, Options{Durability: None(), SegmentBytes: MinSegmentBytes})
 	require.NoError(t, err)
 	size := 40
-	for i := range 3000 {
+	for i := range n {
 		if rnd.IntN(30) == 0 {
 			size = rnd.IntN(300)
 		}
@@ -71,6 +71,14 @@ func TestReader_Run_StoppedAnywhere(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.NoError(t, j.Commit())
+	return j
+}
+
+// Readers with all kinds of options, stopped by errors, by ErrStop and by panics at any record, deliver what a
+// plain reading gives after the options are applied to it, once each.
+func TestReader_Run_StoppedAnywhere(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(8, 9))
+	j := mixed(t, newMemStorage(), rnd, 3000)
 	var all []Record
 	plain, err := j.NewReader(0, ReaderOptions{Internal: true})
 	require.NoError(t, err)

@@ -104,7 +104,8 @@ func logScenarios() []Scenario {
 			Want:    bodySum,
 			Threads: 1,
 			Systems: []System{
-				{"headrace", headraceReplay},
+				{"headrace", headraceReplay(headraceRead)},
+				{"headrace-spans", headraceReplay(headraceReadSpans)},
 				{"tidwall-wal", tidwallReplay},
 				{"etcd-wal", etcdReplay},
 				{"crc32c", hashBytes},

@@ -32,9 +32,13 @@ func headraceAppend(w Work) (res Result, err error) {
 	return Result{Elapsed: elapsed, Sum: sum}, errors.Join(err, r.Close())
 }
 
-// headraceReplay opens and reads one journal, written once, from the page cache. Opening is timed,
-// as it is for the peers.
-func headraceReplay(w Work) (Bench, error) {
+// headraceReplay opens one journal, written once, and has read read it from the page cache. Opening is
+// timed, as it is for the peers.
+func headraceReplay(read func(*journal.Reader) (uint64, error)) func(Work) (Bench, error) {
+	return func(w Work) (Bench, error) { return newReplay(w, read) }
+}
+
+func newReplay(w Work, read func(*journal.Reader) (uint64, error)) (Bench, error) {
 	dir := filepath.Join(w.Dir, "log")
 	j, err := journal.Open(dir, headraceOptions())
 	if err != nil {
@@ -50,7 +54,7 @@ func headraceReplay(w Work) (Bench, error) {
 		if err != nil {
 			return Result{}, err
 		}
-		sum, err := headraceRead(r)
+		sum, err := read(r)
 		res := Result{Elapsed: time.Since(start), Sum: sum}
 		return res, errors.Join(err, r.Close())
 	}), nil
@@ -77,10 +81,21 @@ func headraceWrite(j *journal.Journal, w Work) (time.Duration, error) {
 	return time.Since(start), nil
 }
 
-// headraceRead reads all that is there.
+// headraceRead reads all that is there, a call for each record.
 func headraceRead(r *journal.Reader) (sum uint64, err error) {
 	_, err = r.Read(func(rec journal.Record) error {
 		sum = foldBody(sum, rec.Body)
+		return nil
+	})
+	return sum, err
+}
+
+// headraceReadSpans is headraceRead with a call for each span of records.
+func headraceReadSpans(r *journal.Reader) (sum uint64, err error) {
+	_, err = r.ReadSpans(func(recs []journal.Record) error {
+		for i := range recs {
+			sum = foldBody(sum, recs[i].Body)
+		}
 		return nil
 	})
 	return sum, err
