@@ -29,8 +29,11 @@ func (p *Projection) Run(ctx context.Context, eng *headrace.Engine) error {
 		return ErrRunning
 	}
 	defer p.end(&p.running)
+	if err := p.refresh(ctx); err != nil {
+		return err
+	}
 	if p.generation().version != int64(p.o.Version) {
-		if err := p.rebuild(ctx, eng); err != nil || ctx.Err() != nil {
+		if done, err := p.rebuild(ctx, eng); err != nil || !done {
 			return err
 		}
 	}
@@ -52,25 +55,42 @@ func (p *Projection) Run(ctx context.Context, eng *headrace.Engine) error {
 
 // Rebuild fills new tables from the beginning of the log, beside those that readers see, and switches to them when
 // they contain as much: in one transaction, during the last part of which Run waits. It may be called beside Run or
-// without. One that was interrupted goes on.
+// without. One that was interrupted goes on, unless the log is another one now; then it begins anew.
 //
-// Errors: those of Run.
+// Errors: those of Run, the error of ctx, and headrace.ErrClosed if the engine closed before the switch.
 func (p *Projection) Rebuild(ctx context.Context, eng *headrace.Engine) error {
-	if err := p.rebuild(ctx, eng); err != nil {
+	done, err := p.rebuild(ctx, eng)
+	if err != nil || done {
 		return err
 	}
-	return ctx.Err()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return fmt.Errorf("sqlite: projection %q is not rebuilt yet: %w", p.o.Name, headrace.ErrClosed)
 }
 
-func (p *Projection) rebuild(ctx context.Context, eng *headrace.Engine) error {
+// rebuild reports whether it came to the switch.
+func (p *Projection) rebuild(ctx context.Context, eng *headrace.Engine) (done bool, err error) {
 	if !p.begin(&p.building) {
-		return ErrRunning
+		return false, ErrRunning
 	}
 	defer p.end(&p.building)
-	g, err := p.beside(ctx)
+	g, err := p.beside(ctx, false)
 	if err != nil {
-		return err
+		return false, err
 	}
+	done, err = p.fill(ctx, eng, g)
+	if g.at.Sequence == 0 || !errors.Is(err, handlers.ErrDiverged) {
+		return done, err
+	}
+	if g, err = p.beside(ctx, true); err != nil { // what was begun has seen another log
+		return false, err
+	}
+	return p.fill(ctx, eng, g)
+}
+
+// fill brings a generation beside the live one as far as that is, and makes it the live one.
+func (p *Projection) fill(ctx context.Context, eng *headrace.Engine, g generation) (switched bool, err error) {
 	locked := false // the live generation waits for us
 	defer func() {
 		if locked {
@@ -78,15 +98,16 @@ func (p *Projection) rebuild(ctx context.Context, eng *headrace.Engine) error {
 		}
 	}()
 	goal := eng.Written()
-	return p.follow(ctx, eng, g.at, func(batch []passed) (done bool, err error) {
+	err = p.follow(ctx, eng, g.at, func(batch []passed) (done bool, err error) {
 		if !locked {
 			p.write.Lock()
 			locked = true
 		}
 		live := p.generation()
-		// The tables of another version are as far as their program came: the goal is what the log had then.
+		// The tables of another version are as far as their program came, and those ahead of the log have seen another
+		// one: the goal is what the log had then.
 		target := live.at.Sequence
-		if live.version != int64(p.o.Version) {
+		if live.version != int64(p.o.Version) || target > eng.Written() {
 			target = goal
 		}
 		last := batch[len(batch)-1].at.Sequence
@@ -100,6 +121,7 @@ func (p *Projection) rebuild(ctx context.Context, eng *headrace.Engine) error {
 		}
 		if g.at = at; also != nil {
 			p.setLive(g)
+			switched = true
 			return true, nil
 		}
 		if target-last > int64(p.o.Batch) {
@@ -108,19 +130,20 @@ func (p *Projection) rebuild(ctx context.Context, eng *headrace.Engine) error {
 		}
 		return false, nil
 	})
+	return switched, err
 }
 
-// beside returns the generation that is being built: the one that was begun, or a new one.
-func (p *Projection) beside(ctx context.Context) (g generation, err error) {
+// beside returns the generation that is being built: the one that was begun, or a new one, always with anew.
+func (p *Projection) beside(ctx context.Context, anew bool) (g generation, err error) {
 	p.write.Lock()
 	defer p.write.Unlock()
 	next := generation{number: p.generation().number + 1, version: int64(p.o.Version)}
-	err = p.transact(ctx, next.number, func(tx *Tx) error {
+	err = p.transact(context.WithoutCancel(ctx), next.number, func(tx *Tx) error {
 		begun, ok, err := p.row(tx, false)
 		if err != nil {
 			return err
 		}
-		if ok && begun.version == next.version && begun.number == next.number {
+		if ok && !anew && begun.version == next.version && begun.number == next.number {
 			g = begun
 			return nil
 		}
@@ -138,6 +161,9 @@ func (p *Projection) beside(ctx context.Context) (g generation, err error) {
 // swap makes g the live generation instead of old.
 func (p *Projection) swap(tx *Tx, old, g generation) error {
 	if err := p.show(tx); err != nil {
+		return err
+	}
+	if err := p.hide(tx, old); err != nil {
 		return err
 	}
 	if err := p.drop(tx, old); err != nil {

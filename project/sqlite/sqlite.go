@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
@@ -42,11 +43,9 @@ var (
 	// ErrRunning reports a second Run, or a second Rebuild, at the same time.
 	ErrRunning = errors.New("sqlite: projection is running already")
 
-	// ErrVersion reports tables of another version where Run has not rebuilt them yet.
-	ErrVersion = errors.New("sqlite: tables are of another version")
-
-	// ErrConflict reports that somebody else has moved the projection on: another process that runs it.
-	ErrConflict = errors.New("sqlite: another process writes the projection")
+	// ErrConflict reports that somebody else has moved the projection on: another process, or another Projection, that runs
+	// it. When that has stopped, Run goes on from where it left the tables.
+	ErrConflict = errors.New("sqlite: another process writes the projection; only one may run it")
 )
 
 // Projection is a read model in a database. Its methods may be called from any goroutine.
@@ -72,10 +71,14 @@ type generation struct {
 }
 
 // Open opens the database at path, making it if there is none, with the projection's tables. The file may hold other tables,
-// and other projections.
+// and other projections, whose tables have other names. It must be a file: a database in memory is another one for each
+// connection.
 func Open(path string, o Options) (*Projection, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
+	}
+	if path == "" || path == ":memory:" {
+		return nil, fmt.Errorf("sqlite: path %q: want a file; its readers would each have a database of their own", path)
 	}
 	if o.Version == 0 {
 		o.Version = 1
@@ -115,7 +118,7 @@ func (o Options) validate() error {
 		faults = append(faults, errors.New("sqlite: Options.Create makes no tables"))
 	}
 	for i, name := range o.Tables {
-		if slices.Contains(o.Tables[:i], name) {
+		if slices.ContainsFunc(o.Tables[:i], func(before string) bool { return strings.EqualFold(before, name) }) {
 			faults = append(faults, fmt.Errorf("sqlite: Options.Tables has %q twice", name))
 		}
 	}
@@ -188,8 +191,10 @@ type Tx struct {
 func (tx *Tx) Table(name string) string { return tableName(name, tx.generation) }
 
 func tableName(name string, generation int64) string {
-	return fmt.Sprintf(`"%s__%d"`, name, generation)
+	return `"` + name + suffix(generation) + `"`
 }
+
+func suffix(generation int64) string { return fmt.Sprintf("__%d", generation) }
 
 // Exec executes a statement, which is prepared once for all events of a batch.
 func (tx *Tx) Exec(query string, args ...any) error {

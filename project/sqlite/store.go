@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/headrace/headrace/handlers"
 )
@@ -14,6 +16,11 @@ const createStore = `CREATE TABLE IF NOT EXISTS headrace_projections (
 	name TEXT NOT NULL, generation INTEGER NOT NULL, live INTEGER NOT NULL, version INTEGER NOT NULL,
 	sequence INTEGER NOT NULL, segment INTEGER NOT NULL, crc INTEGER NOT NULL,
 	PRIMARY KEY (name, generation))`
+
+// The tables of each generation, by the names that readers see: another version of the program may have others.
+const createTables = `CREATE TABLE IF NOT EXISTS headrace_projection_tables (
+	name TEXT NOT NULL, generation INTEGER NOT NULL, shown TEXT NOT NULL COLLATE NOCASE,
+	PRIMARY KEY (name, generation, shown))`
 
 // transact runs fn in a transaction.
 func (p *Projection) transact(ctx context.Context, generation int64, fn func(tx *Tx) error) error {
@@ -32,7 +39,7 @@ func (p *Projection) transact(ctx context.Context, generation int64, fn func(tx 
 func (p *Projection) prepare() error {
 	ctx := context.Background()
 	return p.transact(ctx, 1, func(tx *Tx) error {
-		if err := tx.Exec(createStore); err != nil {
+		if err := errors.Join(tx.Exec(createStore), tx.Exec(createTables)); err != nil {
 			return err
 		}
 		g, ok, err := p.row(tx, true)
@@ -53,6 +60,24 @@ func (p *Projection) prepare() error {
 	})
 }
 
+// refresh learns which generation is live, which another process may have changed.
+func (p *Projection) refresh(ctx context.Context) error {
+	p.write.Lock()
+	defer p.write.Unlock()
+	return p.transact(context.WithoutCancel(ctx), p.generation().number, func(tx *Tx) error {
+		g, ok, err := p.row(tx, true)
+		switch {
+		case err != nil:
+			return err
+		case !ok:
+			return fmt.Errorf("sqlite: projection %q is not in its database any more; open it again", p.o.Name)
+		case g != p.generation():
+			p.setLive(g)
+		}
+		return nil
+	})
+}
+
 // row reads the generation that is live, or the one that is being built.
 func (p *Projection) row(tx *Tx, live bool) (g generation, ok bool, err error) {
 	var segment, crc int64
@@ -67,8 +92,31 @@ func (p *Projection) row(tx *Tx, live bool) (g generation, ok bool, err error) {
 
 // create makes the tables and the row of a generation, which tx is for.
 func (p *Projection) create(tx *Tx, g generation, live bool) error {
+	for _, name := range p.o.Tables {
+		var owner string
+		err := tx.QueryRowContext(tx.ctx, `SELECT name FROM headrace_projection_tables WHERE shown = ? AND name <> ?`, name, p.o.Name).Scan(&owner)
+		if err == nil {
+			return fmt.Errorf("table %q belongs to projection %q: names of tables are unique in a database", name, owner)
+		}
+		if !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+	}
 	if err := p.o.Create(tx); err != nil {
 		return fmt.Errorf("create tables: %w", err)
+	}
+	for _, name := range p.o.Tables {
+		var n int
+		err := tx.QueryRowContext(tx.ctx, `SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?`, name+suffix(g.number)).Scan(&n)
+		if err == nil && n == 0 {
+			err = fmt.Errorf("Options.Tables has %q, and Create did not make tx.Table(%[1]q)", name)
+		}
+		if err == nil {
+			err = tx.Exec(`INSERT INTO headrace_projection_tables VALUES (?, ?, ?)`, p.o.Name, g.number, name)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return tx.Exec(`INSERT INTO headrace_projections VALUES (?, ?, ?, ?, 0, 0, 0)`, p.o.Name, g.number, live, g.version)
 }
@@ -86,12 +134,56 @@ func (p *Projection) show(tx *Tx) error {
 	return nil
 }
 
-// drop removes the tables that a generation had: all whose names end with its number, of whatever version of the program.
+// hide removes the views of tables that a generation had and the program has no more.
+func (p *Projection) hide(tx *Tx, g generation) error {
+	had, err := p.tables(tx, g)
+	if err != nil {
+		return err
+	}
+	for _, name := range had {
+		if slices.ContainsFunc(p.o.Tables, func(now string) bool { return strings.EqualFold(now, name) }) {
+			continue
+		}
+		if err := tx.Exec(`DROP VIEW IF EXISTS "` + name + `"`); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tables returns the tables of a generation, whatever version of the program made it.
+func (p *Projection) tables(tx *Tx, g generation) (names []string, err error) {
+	rows, err := tx.QueryContext(tx.ctx, `SELECT shown FROM headrace_projection_tables WHERE name = ? AND generation = ?`, p.o.Name, g.number)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		names = append(names, name)
+	}
+	if names == nil { // made before they were noted
+		names = p.o.Tables
+	}
+	return names, rows.Err()
+}
+
+// drop removes the tables that a generation has.
 func (p *Projection) drop(tx *Tx, g generation) error {
-	for _, name := range p.o.Tables {
+	had, err := p.tables(tx, g)
+	if err != nil {
+		return err
+	}
+	for _, name := range had {
 		if err := tx.Exec(`DROP TABLE IF EXISTS ` + tableName(name, g.number)); err != nil {
 			return err
 		}
+	}
+	if err := tx.Exec(`DELETE FROM headrace_projection_tables WHERE name = ? AND generation = ?`, p.o.Name, g.number); err != nil {
+		return err
 	}
 	return tx.Exec(`DELETE FROM headrace_projections WHERE name = ? AND generation = ?`, p.o.Name, g.number)
 }
