@@ -65,8 +65,7 @@ func (e *Engine) FollowShared(ctx context.Context, o FollowOptions, members int,
 		if err != nil {
 			return err
 		}
-		err = g.serve(ctx, members, fn)
-		e.follows.Done()
+		err = g.follow(ctx, members, fn)
 		if !errors.Is(err, errGroupEnds) {
 			return err
 		}
@@ -76,6 +75,12 @@ func (e *Engine) FollowShared(ctx context.Context, o FollowOptions, members int,
 			return ctx.Err()
 		}
 	}
+}
+
+// follow is serve for a caller whom group has counted, and counts no more, also after a panic.
+func (g *group) follow(ctx context.Context, members int, fn func(context.Context, handlers.Delivery) error) error {
+	defer g.engine.follows.Done()
+	return g.serve(ctx, members, fn)
 }
 
 // errGroupEnds tells a newcomer that the group takes in nobody any more.

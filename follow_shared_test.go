@@ -390,3 +390,28 @@ func TestFollowShared_KeyStaysWhileOnItsWay(t *testing.T) {
 	require.NoError(t, <-done)
 	require.NoError(t, <-done)
 }
+
+// A panic of a function that is called on the caller's goroutine, which recovers, leaves nothing that Close would wait for.
+func TestFollow_PanicThatTheCallerRecovers_ClosesAndFollowsAgain(t *testing.T) {
+	for name, follow := range map[string]func(context.Context, *headrace.Engine, func() error) error{
+		"Follow": func(ctx context.Context, e *headrace.Engine, fn func() error) error {
+			return e.Follow(ctx, headrace.FollowOptions{Name: "f"}, func(context.Context, handlers.Delivery) error { return fn() })
+		},
+		"FollowBatch": func(ctx context.Context, e *headrace.Engine, fn func() error) error {
+			return e.FollowBatch(ctx, headrace.FollowOptions{Name: "f"}, 10, func(context.Context, []handlers.Delivery) error { return fn() })
+		},
+		"FollowShared": func(ctx context.Context, e *headrace.Engine, fn func() error) error {
+			return e.FollowShared(ctx, headrace.FollowOptions{Name: "f"}, 1, func(context.Context, handlers.Delivery) error { return fn() })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := openKeyed(t, t.TempDir())
+			publishKeyed(t, e, 1, 1, 3)
+			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+			defer cancel()
+			require.PanicsWithValue(t, "boom", func() { _ = follow(ctx, e, func() error { panic("boom") }) })
+			require.ErrorIs(t, follow(ctx, e, func() error { return errors.ErrUnsupported }), errors.ErrUnsupported)
+			require.NoError(t, e.Close(ctx))
+		})
+	}
+}
