@@ -1,6 +1,7 @@
 package watermill
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -138,7 +139,7 @@ func (f *feed) serve(ctx context.Context, out chan<- *message.Message) {
 
 // hand delivers one message, and tells whether it was acknowledged.
 func hand(ctx context.Context, e Message, out chan<- *message.Message) bool {
-	m := message.NewMessage(e.UUID, e.Payload)
+	m := message.NewMessage(e.UUID, bytes.Clone(e.Payload)) // it may come again, and then as it was
 	maps.Copy(m.Metadata, e.Metadata)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // what the message is worked on with ends with its acknowledgement
