@@ -46,7 +46,7 @@ type Step[D any] struct {
 
 // StepOptions configures a step; the zero value is the default.
 type StepOptions struct {
-	// Timeout is how long the answer to Do may take. Default 0: for ever.
+	// Timeout is how long the answer to Do may take, at most 100 years. Default 0: for ever.
 	Timeout time.Duration
 	// Retries is how often the step is taken again when it has run out of time, before it is undone.
 	Retries int
@@ -56,6 +56,9 @@ type StepOptions struct {
 	// instance is stuck. Default 0: not once.
 	UndoRetries int
 }
+
+// maxTimeout keeps deadlines inside the times that an event may have.
+const maxTimeout = 100 * 365 * 24 * time.Hour
 
 // Define returns a definition without steps, and registers its event types with r: Moved[D] under
 // "saga." and the name, so each definition needs a D of its own. The name, 1 to 200 bytes without a slash, is also the id of
@@ -92,6 +95,9 @@ func (d *Definition[D]) Step(name string, o StepOptions) *Step[D] {
 	}
 	if o.Timeout < 0 || o.UndoTimeout < 0 || o.Retries < 0 || o.UndoRetries < 0 {
 		d.fault("step %q: an option is negative: %+v", name, o)
+	}
+	if o.Timeout > maxTimeout || o.UndoTimeout > maxTimeout {
+		d.fault("step %q: a timeout is longer than 100 years: %+v; 0 waits for ever", name, o)
 	}
 	if o.UndoTimeout == 0 {
 		o.UndoTimeout = o.Timeout

@@ -3,6 +3,7 @@ package saga_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -447,4 +448,19 @@ func TestSaga_DeadlinesOfWhatIsOver(t *testing.T) {
 	p, step := phase(app)
 	require.Equal(t, saga.Stuck, p)
 	require.Equal(t, "reserve", step)
+}
+
+// A timeout that is meant to be for ever would have a deadline that no event can have.
+func TestAttach_TimeoutTooLong(t *testing.T) {
+	for _, o := range []saga.StepOptions{{Timeout: math.MaxInt64}, {Timeout: time.Minute, UndoTimeout: math.MaxInt64}} {
+		r := types()
+		d := saga.Define[order]("order", r)
+		saga.Start[placed](d, nil)
+		s := d.Step("reserve", o)
+		saga.Do(s, func(*saga.Context[order]) error { return nil })
+		saga.Done[reserved](s, nil)
+		err := d.Attach(headrace.NewTopology(r).Logic())
+		require.ErrorIs(t, err, saga.ErrDefinition)
+		require.ErrorContains(t, err, "0 waits for ever")
+	}
 }
