@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/headrace/headrace/handlers"
@@ -50,29 +48,17 @@ type BackupReport struct {
 // beginning was removed and no snapshot in the copy makes up for it.
 func Backup(dir, to string, o BackupOptions) (BackupReport, error) {
 	var rep BackupReport
-	before, err := namesIn(to)
+	b := &backup{dir: dir, to: to, options: o}
+	attempt := 1
+	log, err := journal.Backup(dir, to, journal.BackupOptions{Progress: o.Progress, Beside: b.beside, After: b.after, Again: func(err error) bool {
+		attempt++
+		trimmed := errors.Is(err, fs.ErrNotExist) && !errors.Is(err, journal.ErrNotFound) || errors.Is(err, ErrNoSnapshot) ||
+			errors.Is(err, journal.ErrBackupGap)
+		return trimmed && attempt <= backupAttempts
+	}})
+	rep = BackupReport{BackupReport: log, Snapshots: b.snapshots, Damaged: b.damaged, Checkpoints: b.saved}
 	if err != nil {
-		return rep, fmt.Errorf("headrace: back up to %s: %w", to, err)
-	}
-	for attempt := 1; ; attempt++ {
-		b := &backup{dir: dir, to: to, options: o}
-		log, err := journal.Backup(dir, to, journal.BackupOptions{Progress: o.Progress, Beside: b.beside})
-		rep = BackupReport{BackupReport: log, Damaged: b.damaged}
-		if err == nil {
-			err = b.finish(&rep)
-		}
-		again := errors.Is(err, fs.ErrNotExist) && !errors.Is(err, journal.ErrNotFound) || errors.Is(err, ErrNoSnapshot)
-		if errors.Is(err, journal.ErrBackupGap) && len(before) == 0 && attempt > 1 {
-			// The copy is this call's own, and was overtaken.
-			again = true
-			err = errors.Join(err, removeAll(to))
-		}
-		if !again || attempt == backupAttempts {
-			if err != nil {
-				return rep, fmt.Errorf("headrace: back up %s: %w", dir, err)
-			}
-			break
-		}
+		return rep, fmt.Errorf("headrace: back up %s: %w", dir, err)
 	}
 	if o.NoVerify {
 		return rep, nil
@@ -85,24 +71,6 @@ func Backup(dir, to string, o BackupOptions) (BackupReport, error) {
 		return rep, fmt.Errorf("headrace: the copy %s does not verify: %w", to, err)
 	}
 	return rep, nil
-}
-
-// namesIn returns what is in a directory, nothing if it does not exist.
-func namesIn(dir string) ([]fs.DirEntry, error) {
-	names, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	return names, err
-}
-
-// removeAll empties a directory.
-func removeAll(dir string) error {
-	names, err := namesIn(dir)
-	for _, n := range names {
-		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, n.Name())))
-	}
-	return err
 }
 
 // backupAttempts is how often Backup copies what an engine trims away meanwhile.
@@ -131,16 +99,19 @@ func (e *Engine) Backup(to string, o BackupOptions) (BackupReport, error) {
 	return rep, err
 }
 
-// backup is one attempt of Backup.
+// backup is one call of Backup; what it did is that of its last attempt.
 type backup struct {
 	dir, to     string
 	options     BackupOptions
 	damaged     []error
-	checkpoints map[string]handlers.Checkpoint
+	checkpoints map[string]handlers.Checkpoint // of the source, as of before its log was copied
+	snapshots   []SnapshotInfo
+	saved       int // checkpoints
 }
 
 // beside copies what lies beside the log. It comes before the log, and has the lock of the copy.
 func (b *backup) beside() error {
+	b.damaged, b.snapshots, b.saved = nil, nil, 0
 	from, to := snapshot.Dir(b.dir), snapshot.Dir(b.to)
 	if err := snapshot.Clean(to); err != nil {
 		return err
@@ -171,16 +142,16 @@ func (b *backup) beside() error {
 	return err
 }
 
-// finish completes a copy whose log is there.
-func (b *backup) finish(rep *BackupReport) error {
+// after completes a copy whose log is there. It too has the lock of the copy.
+func (b *backup) after(rep journal.BackupReport) error {
 	log := &logEnds{dir: b.to, first: rep.First, last: rep.Last, archives: b.options.Archives}
 	if _, err := log.snapshots(b.to, func(f *snapshot.File) error {
-		rep.Snapshots = append(rep.Snapshots, infoOf(f, snapshot.Path(snapshot.Dir(b.to), f.Sequence), f.Bytes()))
+		b.snapshots = append(b.snapshots, infoOf(f, snapshot.Path(snapshot.Dir(b.to), f.Sequence), f.Bytes()))
 		return nil
 	}); err != nil {
 		return err
 	}
 	var err error
-	rep.Checkpoints, err = log.writeCheckpoints(b.to, b.checkpoints)
+	b.saved, err = log.writeCheckpoints(b.to, b.checkpoints)
 	return err
 }

@@ -12,9 +12,15 @@ import (
 type BackupOptions struct {
 	// Progress, if not nil, is called now and then with the bytes copied and to copy.
 	Progress func(done, total int64)
-	// Beside, if not nil, copies what lies beside the log. It is called once, before anything of the log is
-	// copied and under the lock of the copy; its error ends the backup. So what it copies is never newer than the log.
+	// Beside, if not nil, copies what lies beside the log. It is called once an attempt, before anything of the log is
+	// copied; its error ends the attempt. So what it copies is never newer than the log.
 	Beside func() error
+	// After, if not nil, is called when the log is there; its error ends the attempt.
+	After func(BackupReport) error
+	// Again, if not nil, is asked after an attempt that failed whether to begin anew. A copy that had no segments when
+	// Backup was called, and was overtaken by Trim, is removed then; of any other, ErrBackupGap is final.
+	Again func(err error) bool
+	// All of these are called under the lock of the copy, which is held from the first attempt to the last.
 }
 
 // BackupReport is what Backup did.
@@ -42,7 +48,7 @@ type BackupReport struct {
 // so that an interrupted backup leaves a shorter copy and spares, which the next one removes. The copy has a mark of its
 // own end, so that its newest segment is missed if it gets lost. Holds are not copied.
 //
-// A segment that is removed from dir while it is copied is fs.ErrNotExist: run it again.
+// A segment that is removed from dir while it is copied is fs.ErrNotExist: run it again, or see BackupOptions.Again.
 //
 // Errors: ErrNotFound; ErrDirectory;
 // ErrOverlap where one of dir and to is, or lies in, the other, by whatever names;
@@ -65,10 +71,6 @@ func backup(st storage, dir, to string, o BackupOptions) (rep BackupReport, err 
 	if err := checkSource(st, dir, to); err != nil {
 		return rep, err
 	}
-	log, err := durableIn(st, dir)
-	if err != nil {
-		return rep, err
-	}
 	if err := st.mkdir(to); err != nil {
 		return rep, err
 	}
@@ -77,6 +79,49 @@ func backup(st storage, dir, to string, o BackupOptions) (rep BackupReport, err 
 		return rep, err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
+	have, _, _, err := listSegments(st, to)
+	if err != nil {
+		return rep, err
+	}
+	for made := len(have) == 0; ; {
+		rep, err = backUp(st, dir, to, o)
+		gap := errors.Is(err, ErrBackupGap)
+		if err == nil || gap && !made || o.Again == nil || !o.Again(err) {
+			return rep, err
+		}
+		if gap { // an attempt before this one was overtaken
+			if err := removeCopy(st, to); err != nil {
+				return rep, err
+			}
+		}
+	}
+}
+
+// removeCopy removes the segments of a copy that nobody was told of, and what is of them.
+func removeCopy(st storage, to string) error {
+	segs, _, _, err := listSegments(st, to)
+	if err != nil {
+		return err
+	}
+	names := []string{progressName, chainName}
+	for _, seg := range segs {
+		names = append(names, seg.name)
+	}
+	for _, name := range names {
+		if err := removeIfThere(st, filepath.Join(to, name)); err != nil {
+			return err
+		}
+	}
+	return st.syncDir(to)
+}
+
+// backUp is one attempt of a backup. What is durable is found under the lock of the copy: else another backup could bring in
+// meanwhile what this one does not know.
+func backUp(st storage, dir, to string, o BackupOptions) (rep BackupReport, err error) {
+	log, err := durableIn(st, dir)
+	if err != nil {
+		return rep, err
+	}
 	have, spares, _, err := listSegments(st, to)
 	if err != nil {
 		return rep, err
@@ -99,19 +144,32 @@ func backup(st storage, dir, to string, o BackupOptions) (rep BackupReport, err 
 			return rep, err
 		}
 	}
+	if rep, err = b.carryOut(todo, o.Progress); err != nil {
+		return rep, err
+	}
+	if o.After != nil {
+		if err := o.After(rep); err != nil {
+			return rep, err
+		}
+	}
+	return rep, st.syncDir(to) // what an earlier call named, and could not sync, too
+}
+
+// carryOut copies the segments of todo, then what tells of them.
+func (b *backingUp) carryOut(todo []*found, progress func(done, total int64)) (rep BackupReport, err error) {
+	st, dir, to, parts := b.st, b.log.s.dir, b.copy.dir, b.log.parts
 	total := int64(0)
 	for _, p := range todo {
 		total += p.pair.offset
 	}
-	parts := log.parts
 	rep.First, rep.Kept = parts[0].first, len(parts)-len(todo)
-	if len(have) > 0 {
-		rep.First = min(rep.First, have[0].first) // removed from the source since
+	if len(b.have) > 0 {
+		rep.First = min(rep.First, b.have[0].first) // removed from the source since
 	}
 	for _, p := range todo {
 		if err := copySegment(st, dir, to, p, func(n int64) {
-			if rep.Bytes += n; o.Progress != nil {
-				o.Progress(rep.Bytes, total)
+			if rep.Bytes += n; progress != nil {
+				progress(rep.Bytes, total)
 			}
 		}); err != nil {
 			return rep, fmt.Errorf("back up %s: %w", p.name, noSpaceIn(to, p.hdr.size, err))
@@ -124,12 +182,10 @@ func backup(st storage, dir, to string, o BackupOptions) (rep BackupReport, err 
 	end := parts[len(parts)-1]
 	if b.ahead != nil {
 		end = b.ahead
+		end.pair = pair{max(end.pair.generation, 1), end.end, end.lastKnown} // its control page may be damaged
 	}
 	rep.Last = end.pair.sequence
-	if err := writeMark(st, to, end); err != nil {
-		return rep, err
-	}
-	return rep, st.syncDir(to) // what an earlier call named, and could not sync, too
+	return rep, writeMark(st, to, end)
 }
 
 // noSpaceIn makes the kernel's word for a full disk a *NoSpaceError, for a file of n bytes in dir.

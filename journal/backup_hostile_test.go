@@ -462,3 +462,144 @@ func TestBackup_DirectoryNotSynced_TheNextOneDoes(t *testing.T) {
 		}
 	}
 }
+
+// What the copy has ahead of the promises may reach over several segments, and its own promises may be damaged: its mark, and
+// what is reported, are of its real end.
+func TestBackup_CopyIsSegmentsAhead_StaysWhole(t *testing.T) {
+	base, last := keptFor(t, Options{})
+	_, err := backup(base, memDir, "/copy", BackupOptions{})
+	require.NoError(t, err)
+	segs := segmentsIn(base, memDir)
+	// The promises of the last two segments did not reach the disk, and a sync had failed.
+	for i, name := range segs[2:] {
+		first, id, _ := parseSegmentName(filepath.Base(name))
+		m := base.nodes[name].bytes()
+		clear(m[pageBytes:recordsOffset])
+		if i == 0 {
+			storePair(m, id, pair{1, recordsOffset, first - 1})
+		}
+	}
+	delete(base.nodes, filepath.Join(memDir, progressName))
+	base.nodes[filepath.Join(memDir, failedName)] = newMemNode(0)
+	for name, harm := range map[string]func(*memStorage){
+		"whole": func(*memStorage) {},
+		"without the promise of its newest": func(st *memStorage) {
+			clear(st.nodes[segmentsIn(st, "/copy")[3]].bytes()[pageBytes:recordsOffset])
+		},
+	} {
+		st := base.clone()
+		harm(st)
+		before := filesIn(st, "/copy")
+		rep, err := backup(st, memDir, "/copy", BackupOptions{})
+		require.NoError(t, err, name)
+		require.Equal(t, last, rep.Last, name)
+		require.Equal(t, before, filesIn(st, "/copy"), name)
+	}
+}
+
+// A damaged control page of the copy's is no gap.
+func TestBackup_TrimmedBehindADamagedPromise_GoesOn(t *testing.T) {
+	base, last := keptFor(t, Options{})
+	_, err := backup(base, memDir, "/copy", BackupOptions{})
+	require.NoError(t, err)
+	delete(base.nodes, segmentsIn(base, memDir)[0])
+	delete(base.nodes, segmentsIn(base, memDir)[0])
+	clear(base.nodes[segmentsIn(base, "/copy")[1]].bytes()[pageBytes:recordsOffset])
+	rep, err := backup(base, memDir, "/copy", BackupOptions{})
+	require.NoError(t, err)
+	require.Equal(t, last, rep.Last)
+	v, err := verify(base, "/copy", VerifyOptions{})
+	require.NoError(t, err)
+	require.Equal(t, last, v.Last)
+}
+
+// A second backup that had to wait goes by what is durable when its turn comes: what the first has brought in is no fork.
+func TestBackup_AnotherCameFirst_GoesOn(t *testing.T) {
+	st := newMemStorage()
+	j, err := openMem(st, Options{Durability: None()})
+	require.NoError(t, err)
+	appendTo(t, j, 100)
+	require.NoError(t, j.Sync())
+	first := true
+	st.setHook(func(op, name string) error {
+		if op != "lock" || name != "copy" || !first {
+			return nil
+		}
+		first = false
+		for j.Stats().Rolls < 2 {
+			appendTo(t, j, j.Written()+1)
+		}
+		if err := j.Sync(); err != nil {
+			return err
+		}
+		_, err := backup(st, memDir, "/copy", BackupOptions{})
+		return err
+	})
+	rep, err := backup(st, memDir, "/copy", BackupOptions{})
+	require.NoError(t, err)
+	require.Equal(t, j.Durable(), rep.Last)
+	require.NoError(t, j.Close())
+}
+
+// A copy that is overtaken by Trim begins anew under one lock, and only where it was this call's own.
+func TestBackup_Overtaken_BeginsAnew(t *testing.T) {
+	for _, own := range []bool{true, false} {
+		st := newMemStorage()
+		j, err := openMem(st, Options{Durability: None()})
+		require.NoError(t, err)
+		rolls := func(n uint64) {
+			for end := j.Stats().Rolls + n; j.Stats().Rolls < end; {
+				appendTo(t, j, j.Written()+1)
+			}
+			require.NoError(t, j.Sync())
+		}
+		rolls(2)
+		if !own {
+			_, err := backup(st, memDir, "/copy", BackupOptions{})
+			require.NoError(t, err)
+		}
+		before := filesIn(st, "/copy")
+		rolls(3)
+		attempts, failures := 0, 0
+		o := BackupOptions{
+			Progress: func(done, total int64) {
+				if attempts == 1 && done > MinSegmentBytes {
+					rolls(3)
+					_, err := j.Trim(Retention{Before: j.Written()})
+					require.NoError(t, err)
+				}
+			},
+			Beside: func() error { attempts++; return nil },
+			After: func(rep BackupReport) error {
+				_, err := st.lock("/copy")
+				require.ErrorIs(t, err, ErrLocked)
+				require.Equal(t, j.Durable(), rep.Last)
+				return nil
+			},
+			Again: func(err error) bool {
+				_, lerr := st.lock("/copy")
+				require.ErrorIs(t, lerr, ErrLocked)
+				failures++
+				return failures < 4
+			},
+		}
+		if !own {
+			_, err := j.Trim(Retention{Before: j.Written()})
+			require.NoError(t, err)
+		}
+		rep, err := backup(st, memDir, "/copy", o)
+		if own {
+			require.NoError(t, err)
+			require.Equal(t, j.FirstSequence(), rep.First)
+			require.Equal(t, 2, failures, "one of a segment that was trimmed, one of the gap behind what had been copied")
+			v, err := verify(st, "/copy", VerifyOptions{})
+			require.NoError(t, err)
+			require.Equal(t, rep.First, v.First)
+			require.Equal(t, rep.Last, v.Last)
+		} else {
+			require.ErrorIs(t, err, ErrBackupGap)
+			require.Equal(t, before, filesIn(st, "/copy"))
+		}
+		require.NoError(t, j.Close())
+	}
+}

@@ -40,6 +40,9 @@ func (b *backingUp) plan() (todo []*found, err error) {
 	for _, p := range parts {
 		c := there[p.name]
 		if c == nil || c.hdrErr != nil {
+			if b.ahead != nil && !p.sealed {
+				return nil, b.fork(b.ahead, fmt.Sprintf("%s before it is damaged or missing, and the journal has not all of it", p.name))
+			}
 			todo = append(todo, p)
 			continue
 		}
@@ -67,16 +70,14 @@ func (b *backingUp) adjoins() error {
 	if last == nil || last.hdrErr != nil {
 		return nil // damage is for Verify
 	}
-	if last.archive != nil {
-		last.sealed = true
-	} else if err := b.copy.readSeal(last); err != nil {
+	if err := b.findEnd(last); err != nil {
 		return err
 	}
-	if last.sealed && last.pair.sequence+1 == first.first {
+	if last.sealed && last.lastKnown+1 == first.first {
 		return nil
 	}
 	return fmt.Errorf("%w: the copy ends with sequence %d, the journal begins with %d; back up into another directory",
-		ErrBackupGap, last.pair.sequence, first.first)
+		ErrBackupGap, last.lastKnown, first.first)
 }
 
 // isOurs checks that each segment of the copy, but for those that were trimmed, is one of the journal's.
@@ -97,6 +98,9 @@ func (b *backingUp) isOurs() error {
 			if c.hdrErr != nil || !b.log.mayLag() {
 				return b.behind(c)
 			}
+			if err := b.findEnd(c); err != nil {
+				return err
+			}
 			b.ahead = c
 		}
 	}
@@ -111,7 +115,7 @@ func (b *backingUp) fork(c *found, why string) error {
 // behind is the refusal of a copy that has more than the journal.
 func (b *backingUp) behind(c *found) error {
 	last := b.log.parts[len(b.log.parts)-1].pair.sequence
-	return b.fork(c, fmt.Sprintf("it goes on to sequence %d, the journal ends with %d", max(c.pair.sequence, c.first-1), last))
+	return b.fork(c, fmt.Sprintf("it goes on to sequence %d, the journal ends with %d", max(c.pair.sequence, c.lastKnown, c.first-1), last))
 }
 
 // compare tells whether c, of the copy, which has p's header, has all that is durable of p. It refuses where one is not the
@@ -150,7 +154,9 @@ func (b *backingUp) compare(c, p *found) (keep bool, err error) {
 	case !b.log.mayLag():
 		return false, b.behind(c)
 	}
-	b.ahead = c
+	if b.ahead == nil { // else the copy has segments behind this one
+		b.ahead = c
+	}
 	return true, nil
 }
 

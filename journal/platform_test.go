@@ -2,10 +2,12 @@ package journal
 
 import (
 	"bytes"
+	"errors"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -73,4 +75,32 @@ func TestFiles_Modes(t *testing.T) {
 		return nil
 	}))
 	require.Greater(t, files, 5)
+}
+
+// Whoever makes a directory may be killed before the one above it is synced: who comes next syncs it, until somebody has got
+// as far as to lock the directory.
+func TestMakeDir_KilledBeforeTheSync_TheNextOneSyncs(t *testing.T) {
+	root := t.TempDir()
+	dir := filepath.Join(root, "a", "b")
+	var synced []string
+	dies := root
+	syncDir := func(d string) error {
+		if synced = append(synced, d); d == dies {
+			return errors.New("killed")
+		}
+		return nil
+	}
+	require.ErrorContains(t, makeDir(dir, syncDir), "killed")
+	dies = filepath.Join(root, "a")
+	require.ErrorContains(t, makeDir(dir, syncDir), "killed")
+	require.Contains(t, synced[1:], root, "a is there by then")
+	for _, err := range []error{os.ErrPermission, syscall.EINVAL, nil} {
+		synced = nil
+		require.NoError(t, makeDir(dir, func(d string) error { synced = append(synced, d); return err }), "%v", err)
+		require.Equal(t, []string{dies}, synced, "b is there by then")
+	}
+	lock, err := osStorage{}.lock(dir)
+	require.NoError(t, err)
+	require.NoError(t, lock.Close())
+	require.NoError(t, makeDir(dir, func(string) error { return errors.New("once more") }))
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/headrace/headrace/internal/sysio"
 )
@@ -13,28 +14,40 @@ import (
 // osStorage is the operating system's file system.
 type osStorage struct{}
 
-func (osStorage) mkdir(dir string) error {
+func (st osStorage) mkdir(dir string) error { return makeDir(dir, st.syncDir) }
+
+// makeDir is mkdir with that syncDir. Whoever makes a directory may die before the one above it is synced, and a power cut
+// would take the directory, with all that is in it by then: so one that nobody has locked yet is taken for new.
+func makeDir(dir string, syncDir func(string) error) error {
 	dir = filepath.Clean(dir)
+	parent := filepath.Dir(dir)
 	st, err := os.Stat(dir)
-	if err == nil {
-		if !st.IsDir() {
-			return fmt.Errorf("%w: %s is not a directory", ErrDirectory, dir)
+	switch {
+	case err == nil && !st.IsDir():
+		return fmt.Errorf("%w: %s is not a directory", ErrDirectory, dir)
+	case err == nil:
+		if _, err := os.Lstat(filepath.Join(dir, lockName)); !errors.Is(err, os.ErrNotExist) || parent == dir {
+			return nil
 		}
-		return nil
-	}
-	if !errors.Is(err, os.ErrNotExist) {
+		err := syncDir(parent)
+		for _, cannot := range []error{os.ErrPermission, errors.ErrUnsupported, syscall.EINVAL, syscall.EROFS} {
+			if errors.Is(err, cannot) {
+				return nil // nor could a maker: it is somebody else's, or a mount point
+			}
+		}
+		return err
+	case !errors.Is(err, os.ErrNotExist):
 		return err
 	}
-	parent := filepath.Dir(dir)
 	if parent != dir {
-		if err := (osStorage{}).mkdir(parent); err != nil {
+		if err := makeDir(parent, syncDir); err != nil {
 			return err
 		}
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
-	return osStorage{}.syncDir(parent)
+	return syncDir(parent)
 }
 
 func (osStorage) lock(dir string) (io.Closer, error) {
