@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/headrace/headrace/handlers"
 	"github.com/headrace/headrace/journal"
+	"github.com/headrace/headrace/ring"
 )
 
 // Close refuses new events, lets the lanes handle all that was published and all that this makes them emit,
@@ -23,8 +25,10 @@ import (
 // moment: nothing more need be called. If the engine had halted before, the error is why.
 //
 // Calling it again waits, as long as its own ctx allows, until nothing is left behind, and returns what became of the first
-// call but for that: nil if all was handled and only followers were late, else why it could not end in order.
-// If ctx ends first its error is wrapped in one that says who is late.
+// call but for that: nil if all was handled and only followers were late, else why it could not end in order, although
+// the directory is free then: what was not handled is the next Open's to handle, and a nil would say that nothing is. If ctx
+// ends first its error is wrapped in one that says who is late. Unless the engine had halted, Health tells the one from the
+// other: it is StateClosed once the directory is free.
 //
 // A handler, the call of an effect or a follower's function may not call Close, which would wait for it: ErrWouldDeadlock.
 func (e *Engine) Close(ctx context.Context) error {
@@ -130,10 +134,8 @@ func (e *Engine) awaitAll() {
 // late says who has not returned, for people.
 func (e *Engine) late() string {
 	var who []string
-	for _, c := range e.ring.Stats().Consumers {
-		if c.Lag > 0 {
-			who = append(who, fmt.Sprintf("lane %q is at event %d", c.Name, c.Cursor))
-		}
+	for _, c := range e.lateLanes() {
+		who = append(who, fmt.Sprintf("lane %q is at event %d", c.Name(), c.Cursor()))
 	}
 	for _, x := range e.effects {
 		if s := x.Stats(); s.Running > 0 {
@@ -149,13 +151,28 @@ func (e *Engine) late() string {
 	return strings.Join(who, ", ")
 }
 
-// followerNames names the followers that run, for people; "" if there are none.
+// lateLanes returns the ring's consumers that have something to do and have not ended: one that was halted is behind too.
+func (e *Engine) lateLanes() (late []*ring.Consumer) {
+	over, end := context.WithCancel(context.Background())
+	end()
+	for _, c := range e.consumers {
+		if c.Lag() > 0 && c.WaitFor(over, math.MaxInt64) == over.Err() {
+			late = append(late, c)
+		}
+	}
+	return late
+}
+
+// followerNames names the followers that run, and the projections that catch up, for people; "" if there are none.
 func (e *Engine) followerNames() string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var names []string
 	for name := range e.following {
 		names = append(names, fmt.Sprintf("follower %q", name))
+	}
+	for name := range e.rejoining {
+		names = append(names, fmt.Sprintf("projection %q, which is catching up,", name))
 	}
 	slices.Sort(names)
 	for f := range e.reading {
@@ -204,11 +221,14 @@ func (e *Engine) awaitStop() error {
 		return nil
 	case <-grace.C:
 	}
+	select {
+	case <-e.ring.Done(): // at the same time
+		return nil
+	default:
+	}
 	var late []error
-	for _, c := range e.ring.Stats().Consumers {
-		if c.Lag > 0 {
-			late = append(late, fmt.Errorf("headrace: lane %q has not returned from its handler since event %d; the journal stays open", c.Name, c.Cursor))
-		}
+	for _, c := range e.lateLanes() {
+		late = append(late, fmt.Errorf("headrace: lane %q has not returned from its handler since event %d; the journal stays open", c.Name(), c.Cursor()))
 	}
 	if len(late) == 0 {
 		late = append(late, errors.New("headrace: a lane has not ended; the journal stays open"))

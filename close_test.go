@@ -2,6 +2,7 @@ package headrace_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/headrace/headrace/event"
 	"github.com/headrace/headrace/handlers"
 	"github.com/headrace/headrace/journal"
+	"github.com/headrace/headrace/ring"
 )
 
 // Whatever does not return keeps the directory, no longer than it runs; Close may be called again meanwhile.
@@ -19,6 +21,7 @@ func TestEngine_Close_AgainForWhatWasLate(t *testing.T) {
 		named  string // in the errors
 		halts  bool   // it keeps the engine from ending in order
 		follow bool
+		resume bool // it was paused
 		add    func(top *headrace.Topology, block func())
 	}{
 		"a handler": {named: `lane "logic"`, halts: true, add: func(top *headrace.Topology, block func()) {
@@ -28,6 +31,12 @@ func TestEngine_Close_AgainForWhatWasLate(t *testing.T) {
 			x := handlers.NewEffect("slow", func(*handlers.EffectContext, deposit) error { block(); return nil }, handlers.EffectOptions{})
 			top.Effect(x, headrace.LaneOptions{})
 		}},
+		"a projection that catches up": {named: `projection "slow", which is catching up,`, halts: true, resume: true,
+			add: func(top *headrace.Topology, block func()) {
+				slow := handlers.NewProjection("slow", &bank{})
+				handlers.Apply(slow, func(*bank, *handlers.Context, deposit) error { block(); return nil })
+				top.Project(slow, headrace.LaneOptions{})
+			}},
 		"a follower":            {named: `follower "slow"`, follow: true},
 		"a nameless follower":   {named: "a follower without a name, behind event ", follow: true},
 		"a follower in a group": {named: `follower "slow"`, follow: true},
@@ -57,7 +66,16 @@ func TestEngine_Close_AgainForWhatWasLate(t *testing.T) {
 					}
 					go func() { followed <- follow() }()
 				}
+				if c.resume {
+					require.NoError(t, e.Pause("slow"))
+				}
 				publish(t, producer(t, e, "web"), deposit{Amount: 1})
+				if c.resume { // it has let the event go by
+					await(t, func() bool {
+						return !slices.ContainsFunc(e.Stats().Ring.Consumers, func(s ring.ConsumerStats) bool { return s.Lag > 0 })
+					})
+					require.NoError(t, e.Resume("slow"))
+				}
 				<-entered
 				if c.follow { // or whether the lanes were done is chance
 					require.NoError(t, e.WaitIdle(limit(t)))
@@ -68,12 +86,14 @@ func TestEngine_Close_AgainForWhatWasLate(t *testing.T) {
 				require.ErrorIs(t, first, context.DeadlineExceeded)
 				require.ErrorContains(t, first, c.named)
 				require.ErrorContains(t, first, "stays open")
-				_, err := headrace.Open(dir, headrace.NewTopology(event.NewRegistry()), small())
-				require.ErrorIs(t, err, journal.ErrLocked)
+				for range 200 { // time enough for whoever would close it now
+					_, err := headrace.Open(dir, headrace.NewTopology(event.NewRegistry()), small())
+					require.ErrorIs(t, err, journal.ErrLocked)
+				}
 
 				ctx, cancel = context.WithCancel(context.Background())
 				cancel()
-				err = e.Close(ctx)
+				err := e.Close(ctx)
 				require.ErrorIs(t, err, context.Canceled)
 				require.ErrorContains(t, err, c.named)
 				require.Equal(t, headrace.StateClosing, e.Health().State)
@@ -98,4 +118,30 @@ func TestEngine_Close_AgainForWhatWasLate(t *testing.T) {
 			})
 		}
 	}
+}
+
+// Who has ended is not late, however far behind a halt has left it.
+func TestEngine_Close_NamesNobodyWhoHasEnded(t *testing.T) {
+	headrace.SetHaltGrace(t, time.Millisecond)
+	entered, leave := make(chan struct{}), make(chan struct{})
+	e := open(t, t.TempDir(), newAppWith(t, func(c *handlers.Context, d deposit) error {
+		<-c.Done() // the second deposit stays unhandled
+		return nil
+	}), small())
+	followed := make(chan error, 1)
+	go func() {
+		followed <- e.Follow(context.Background(), headrace.FollowOptions{Name: "slow", Provisional: true},
+			func(context.Context, handlers.Delivery) error { close(entered); <-leave; return errEnough })
+	}()
+	p := producer(t, e, "web")
+	publish(t, p, deposit{Amount: 1})
+	require.NoError(t, e.WaitFor(limit(t), "journal", publish(t, p, deposit{Amount: 2})))
+	<-entered
+	require.ErrorIs(t, e.Close(over()), context.Canceled)
+	await(t, func() bool { // as soon as the lanes have ended
+		return e.Close(over()).Error() == `headrace: still closing: follower "slow" has not returned: context canceled`
+	})
+	close(leave)
+	<-followed
+	require.ErrorContains(t, e.Close(limit(t)), `lane "logic" is late`)
 }

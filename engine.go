@@ -66,6 +66,7 @@ type Engine struct {
 	following map[string]bool // names of followers that run
 	groups    map[string]*group
 	reading   map[*follower]bool
+	rejoining map[string]int // goroutines that read what a projection has missed
 	producers map[string]*Producer
 	err       error // why it halted
 	halted    chan struct{}
@@ -116,7 +117,7 @@ func newEngine(dir string, t *Topology, o Options, log logbook) *Engine {
 		crowd:     handlers.NewCrowd(),
 		waits:     map[string]*ring.Consumer{},
 		producers: map[string]*Producer{},
-		following: map[string]bool{}, groups: map[string]*group{}, reading: map[*follower]bool{},
+		following: map[string]bool{}, groups: map[string]*group{}, reading: map[*follower]bool{}, rejoining: map[string]int{},
 		done: make(chan struct{}), halted: make(chan struct{}), fed: make(chan struct{}), ticked: make(chan struct{}),
 	}
 	if _, system := o.Clock.(systemClock); !system {

@@ -59,6 +59,7 @@ func (e *Engine) Resume(projection string) error {
 	}
 	l.Resume()
 	e.follows.Add(1)
+	e.rejoining[projection]++
 	go func() {
 		err := fmt.Errorf("headrace: lane %q: %w", projection, ring.ErrGoexit) // stands if a handler ends the goroutine
 		defer func() {
@@ -66,6 +67,11 @@ func (e *Engine) Resume(projection string) error {
 				e.fail(err)
 				e.ring.Halt()
 			}
+			e.mu.Lock()
+			if e.rejoining[projection]--; e.rejoining[projection] == 0 {
+				delete(e.rejoining, projection)
+			}
+			e.mu.Unlock()
 			e.follows.Done()
 		}()
 		err = l.Rejoin(e.ctx, e.near(), e.rereadWhole)
