@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -127,4 +128,51 @@ func TestMsgpack_IsCopied(t *testing.T) {
 	require.NoError(t, err)
 	clear(m.Data)
 	require.Equal(t, want, string(payload))
+}
+
+// What a message leaves out has the meaning that is documented, and ids of others stand for the same wherever they stand.
+func TestEvent_WhatIsMissing(t *testing.T) {
+	m, err := ParseJSON(least(`,"correlationid":"order 7","causationid":"1"`))
+	require.NoError(t, err)
+	h, _, _, err := m.Event(nil)
+	require.NoError(t, err)
+	require.Equal(t, uint16(1), h.Version)
+	require.Equal(t, h.ID, h.CausationID)
+	for i, a := range m.Attributes {
+		if a.Name == "id" {
+			m.Attributes[i].Value = "order 7"
+		}
+	}
+	of, _, _, err := m.Event(nil)
+	require.NoError(t, err)
+	require.Equal(t, of.ID, h.CorrelationID)
+}
+
+// No sequence is no attribute, and times are UTC wherever the machine stands.
+func TestNew_WithoutSequence_InAnotherZone(t *testing.T) {
+	was := time.Local
+	time.Local = time.FixedZone("east", 3600)
+	t.Cleanup(func() { time.Local = was })
+	r, ty := registry()
+	m, err := New(r, ty.Name(), 0, viewOf(t, ty, event.Header{ID: event.ID{15: 9}, Version: 3}, placed{}), Options{})
+	require.NoError(t, err)
+	require.Equal(t, "1970-01-01T00:00:00Z", m.Get("time"))
+	for _, a := range m.Attributes {
+		require.NotEqual(t, "sequence", a.Name)
+	}
+}
+
+// Headers are encoded as the binding says: quotes on the way out, quoted strings and small hex digits on the way in.
+func TestHTTP_Encoding(t *testing.T) {
+	m := Message{Attributes: []Attribute{{"specversion", "1.0"}, {"id", `a"b`}, {"source", "/"}, {"type", "t"}}}
+	h := http.Header{}
+	require.NoError(t, m.SetHTTP(h))
+	require.Equal(t, "a%22b", h.Get("Ce-Id"))
+	for text, want := range map[string]string{`"a\"b\\c"`: `a"b\c`, `"`: `"`, "%e2%82%ac": "€"} {
+		h.Set("Ce-Id", text)
+		m, err := FromHTTP(h, []byte{})
+		require.NoError(t, err, text)
+		require.Equal(t, want, m.Get("id"))
+		require.Nil(t, m.Data, "an empty body is no data")
+	}
 }
