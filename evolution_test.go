@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -315,16 +316,17 @@ func TestHandlerIDs_ThatTheLogDoesNotAllow(t *testing.T) {
 	require.Equal(t, *drawn, *again)
 }
 
-// An effect that is renamed calls nothing again, and calls for what it owes with the keys that it had.
+// An effect that is renamed calls nothing again, and calls for what it owes with the keys that it had. What was redriven or
+// discarded under its former name is so.
 func TestRenameHandler_Effect(t *testing.T) {
 	dir := t.TempDir()
 	var keys []string
-	down := true
 	build := func(name string) *headrace.Topology {
 		top := headrace.NewTopology(registry(t))
 		top.Effect(handlers.NewEffect(name, func(c *handlers.EffectContext, d deposit) error {
+			again := slices.Contains(keys, c.IdempotencyKey())
 			keys = append(keys, c.IdempotencyKey())
-			if down && d.Amount == 2 {
+			if d.Amount >= 2 && !again {
 				return errors.New("down")
 			}
 			return handlers.Report(c, deposited(d))
@@ -332,27 +334,31 @@ func TestRenameHandler_Effect(t *testing.T) {
 		return top
 	}
 	e := openTop(t, dir, build("card"))
-	for amount := range int64(3) {
+	for amount := range int64(5) {
 		publish(t, producer(t, e, "web"), deposit{amount, amount})
 	}
-	await(t, func() bool { return len(e.DeadLetters()) == 1 })
+	await(t, func() bool { return len(e.DeadLetters()) == 3 })
+	dead := e.DeadLetters()
+	_, err := e.Discard(limit(t), "card", dead[1].Sequence)
+	require.NoError(t, err)
+	_, err = e.Redrive(limit(t), "card", dead[2].Sequence)
+	require.NoError(t, err)
+	await(t, func() bool { return len(e.Parked()) == 1 })
 	closeEngine(t, e)
-	require.Len(t, keys, 3)
-	called := keys[2]
+	require.Len(t, keys, 6)
 
-	down = false
 	top := build("payment")
 	top.RenameHandler("card", "payment")
 	e = openTop(t, dir, top)
-	dead := e.DeadLetters()
+	dead = e.DeadLetters()
 	require.Len(t, dead, 1)
 	require.Equal(t, "payment", dead[0].Handler)
-	_, err := e.Redrive(limit(t), "payment", dead[0].Sequence)
+	_, err = e.Redrive(limit(t), "payment", dead[0].Sequence)
 	require.NoError(t, err)
 	await(t, func() bool { return len(e.Parked()) == 0 })
 	closeEngine(t, e)
-	require.Len(t, keys, 4, "nothing is called again")
-	require.Equal(t, called, keys[3])
+	require.Len(t, keys, 7, "nothing is called again")
+	require.Equal(t, keys[2], keys[6])
 
 	// What it is for is known of it under its new name too.
 	top = headrace.NewTopology(registry(t))
@@ -360,4 +366,51 @@ func TestRenameHandler_Effect(t *testing.T) {
 	_, err = headrace.Open(dir, top, small())
 	require.ErrorIs(t, err, headrace.ErrTopology)
 	require.ErrorContains(t, err, "bank.deposit")
+}
+
+// A snapshot that was taken under a former id fits, whether the program says so or the log, and one that was taken under the
+// present id says what the log says of former ones.
+func TestRenameHandler_Snapshots(t *testing.T) {
+	dir := t.TempDir()
+	build := func(ids ...string) *headrace.Topology {
+		top := headrace.NewTopology(registry(t))
+		s := handlers.Keep(top.Logic(), "till", newTill)
+		handlers.On(top.Logic(), ids[0], func(c *handlers.Context, d deposit) error {
+			s.Of(c).Events++
+			return handlers.Emit(c, deposited(d))
+		})
+		for _, id := range ids[1:] {
+			handlers.Decide(top.Logic(), id, func(*handlers.Context, note) error { return nil }) // which fits a snapshot without it
+		}
+		return top
+	}
+	run := func(top *headrace.Topology, from int64, save bool) (snapshot int64) {
+		e := openTop(t, dir, top)
+		stats := e.Stats().Snapshots
+		require.Equal(t, from, stats.OpenedAt, "%v", stats.PassedOver)
+		publish(t, producer(t, e, "web"), deposit{1, 1})
+		settleLogic(t, e)
+		if save {
+			snapshot = take(t, e).Sequence
+		}
+		closeEngine(t, e)
+		return snapshot
+	}
+	run(build("a", "other"), 0, false)
+	top := build("a")
+	top.RetireHandler("other")
+	first := run(top, 0, true)
+	top = build("b")
+	top.RenameHandler("a", "b")
+	run(top, first, false)
+	second := run(build("b"), first, true)
+	for _, top := range []*headrace.Topology{build("a"), build("b", "other")} {
+		_, err := headrace.Open(dir, top, small())
+		require.ErrorIs(t, err, headrace.ErrHandlerID)
+	}
+	run(build("b"), second, false)
+	top = build("a")
+	top.RenameHandler("b", "a") // and back
+	run(top, second, false)
+	require.Equal(t, map[string]int{"a": 3, "b": 3}, answers(t, dir))
 }

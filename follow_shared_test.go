@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -203,7 +204,6 @@ func TestFollowShared_GroupsEndAndBegin_NothingIsLeftOut(t *testing.T) {
 
 func TestFollowShared_Misuse(t *testing.T) {
 	e := openKeyed(t, t.TempDir())
-	nothing := func(context.Context, handlers.Delivery) error { return nil }
 	err := e.FollowShared(limit(t), headrace.FollowOptions{From: -1, After: handlers.Checkpoint{Sequence: 1}, Filter: handlers.Filter{Types: []string{"."}}}, 0, nil)
 	for _, want := range []string{"0 members", "Name", "After", "function is nil", "From", "empty token"} {
 		require.ErrorContains(t, err, want)
@@ -264,7 +264,6 @@ func TestFollowShared_Misuse(t *testing.T) {
 func TestFollowShared_EndsWithTheEngine(t *testing.T) {
 	a := newAppWith(t, func(*handlers.Context, deposit) error { return errBroken })
 	e := open(t, t.TempDir(), a, small())
-	nothing := func(context.Context, handlers.Delivery) error { return nil }
 	follows := make(chan error, 1)
 	ctx, stop := context.WithCancel(context.Background())
 	go func() { follows <- e.Follow(ctx, headrace.FollowOptions{Name: "mail"}, nothing) }()
@@ -415,3 +414,58 @@ func TestFollow_PanicThatTheCallerRecovers_ClosesAndFollowsAgain(t *testing.T) {
 		})
 	}
 }
+
+// What the filter of a group keeps out moves its checkpoint and its position too, while nothing is on its way and behind
+// what is; it is saved in time, and a group that goes on begins behind it. Members with another filter are no members.
+func TestFollowShared_FilterPassesOver_CheckpointMoves(t *testing.T) {
+	dir := t.TempDir()
+	e := openKeyed(t, dir)
+	p := producer(t, e, "web")
+	pass := func(n int) (last int64) {
+		for range n {
+			last = publish(t, p, note{"x"})
+		}
+		return last
+	}
+	want := func() int64 { return publish(t, p, keyed{Key: "k", N: 1}) }
+	o := headrace.FollowOptions{Name: "mail", CheckpointEvery: 1, Filter: handlers.Filter{Types: []string{"keyed"}}}
+	path := filepath.Join(dir, "checkpoints", "mail")
+	follow := func(wanted ...int64) {
+		var seen []int64
+		require.NoError(t, e.WaitWritten(limit(t), o.Until))
+		require.NoError(t, e.FollowShared(limit(t), o, 1, func(_ context.Context, d handlers.Delivery) error {
+			seen = append(seen, d.Sequence)
+			other := o
+			other.Filter = handlers.Filter{}
+			require.ErrorIs(t, e.FollowShared(over(), other, 1, nothing), headrace.ErrGroup)
+			h := e.Health().Followers
+			require.Len(t, h, 1)
+			require.Equal(t, d.Sequence-1, h[0].Sequence)
+			at, err := handlers.LoadCheckpoint(path)
+			require.NoError(t, err)
+			require.Equal(t, d.Sequence-1, at.Sequence)
+			if ahead := len(wanted) - len(seen); ahead > 0 { // and so it has passed over what lies between
+				await(t, func() bool { return e.Health().Followers[0].Members[0].Waiting == ahead })
+			}
+			return nil
+		}))
+		at, err := handlers.LoadCheckpoint(path)
+		require.NoError(t, err)
+		require.Equal(t, o.Until, at.Sequence)
+		require.Equal(t, wanted, seen)
+	}
+	pass(3)
+	first := want()
+	pass(3)
+	second := want()
+	o.Until = pass(3)
+	follow(first, second)
+	o.Until = want()
+	follow(o.Until)
+	o.CheckpointEvery = 1000
+	o.Until = pass(3)
+	follow()
+	closeEngine(t, e)
+}
+
+func nothing(context.Context, handlers.Delivery) error { return nil }

@@ -245,3 +245,20 @@ func TestFollow_FilterPassesOver_CheckpointMoves(t *testing.T) {
 	require.Equal(t, last, at.Sequence)
 	closeEngine(t, e)
 }
+
+// A follower that goes on is where its checkpoint is, before it has handled anything.
+func TestFollow_GoesOn_HealthSaysFromWhere(t *testing.T) {
+	e := open(t, t.TempDir(), newApp(t), small())
+	p := producer(t, e, "web")
+	o := headrace.FollowOptions{Name: "mail", Until: publish(t, p, note{"x"})}
+	require.NoError(t, e.WaitWritten(limit(t), o.Until))
+	require.NoError(t, e.Follow(limit(t), o, nothing))
+	last := o.Until
+	o.Until = publish(t, p, note{"y"})
+	require.NoError(t, e.WaitWritten(limit(t), o.Until))
+	require.NoError(t, e.Follow(limit(t), o, func(context.Context, handlers.Delivery) error {
+		require.Equal(t, last, e.Health().Followers[0].Sequence)
+		return nil
+	}))
+	closeEngine(t, e)
+}

@@ -402,6 +402,24 @@ func TestTrim_HeldByFollowersAndParkedEvents(t *testing.T) {
 	seen := 0
 	require.NoError(t, e.Follow(limit(t), headrace.FollowOptions{Name: "slow", Provisional: true, Until: e.Written()}, func(context.Context, handlers.Delivery) error { seen++; return nil }))
 	require.Positive(t, seen)
+
+	// A group that runs holds it too, before it has a checkpoint.
+	begun, end, group := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	go func() {
+		group <- e.FollowShared(context.Background(), headrace.FollowOptions{Name: "group", Provisional: true}, 1, func(context.Context, handlers.Delivery) error {
+			close(begun)
+			<-end
+			return stop
+		})
+	}()
+	<-begun
+	rep, err = e.Trim(headrace.Retention{MaxBytes: 1})
+	require.NoError(t, err)
+	require.Zero(t, rep.Removed)
+	require.Contains(t, rep.HeldBy, "headrace.follower/group")
+	close(end)
+	require.ErrorIs(t, <-group, stop)
+	require.NoError(t, e.FollowShared(limit(t), headrace.FollowOptions{Name: "group", Provisional: true, Until: e.Written()}, 1, nothing))
 	rep, err = e.Trim(headrace.Retention{MaxBytes: 1})
 	require.NoError(t, err)
 	require.Positive(t, rep.Removed)
