@@ -2,7 +2,9 @@ package headrace_test
 
 import (
 	"context"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,25 +23,26 @@ func TestEngine_Close_AgainForWhatWasLate(t *testing.T) {
 		named  string // in the errors
 		halts  bool   // it keeps the engine from ending in order
 		follow bool
-		resume bool // it was paused
+		resume bool   // it was paused
+		waits  string // where Close waits for it first, while its context allows
 		add    func(top *headrace.Topology, block func())
 	}{
-		"a handler": {named: `lane "logic"`, halts: true, add: func(top *headrace.Topology, block func()) {
+		"a handler": {named: `lane "logic"`, halts: true, waits: "drain", add: func(top *headrace.Topology, block func()) {
 			handlers.On(top.Logic(), "slow", func(*handlers.Context, deposit) error { block(); return nil })
 		}},
-		"the call of an effect": {named: `effect "slow"`, halts: true, add: func(top *headrace.Topology, block func()) {
+		"the call of an effect": {named: `effect "slow"`, halts: true, waits: "stopEffects", add: func(top *headrace.Topology, block func()) {
 			x := handlers.NewEffect("slow", func(*handlers.EffectContext, deposit) error { block(); return nil }, handlers.EffectOptions{})
 			top.Effect(x, headrace.LaneOptions{})
 		}},
-		"a projection that catches up": {named: `projection "slow", which is catching up,`, halts: true, resume: true,
+		"a projection that catches up": {named: `projection "slow", which is catching up,`, halts: true, resume: true, waits: "drain",
 			add: func(top *headrace.Topology, block func()) {
 				slow := handlers.NewProjection("slow", &bank{})
 				handlers.Apply(slow, func(*bank, *handlers.Context, deposit) error { block(); return nil })
 				top.Project(slow, headrace.LaneOptions{})
 			}},
-		"a follower":            {named: `follower "slow"`, follow: true},
-		"a nameless follower":   {named: "a follower without a name, behind event ", follow: true},
-		"a follower in a group": {named: `follower "slow"`, follow: true},
+		"a follower":            {named: `follower "slow"`, follow: true, waits: "awaitFollowers"},
+		"a nameless follower":   {named: "a follower without a name, behind event ", follow: true, waits: "awaitFollowers"},
+		"a follower in a group": {named: `follower "slow"`, follow: true, waits: "awaitFollowers"},
 	}
 	headrace.SetHaltGrace(t, time.Millisecond)
 	for name, c := range late {
@@ -80,21 +83,26 @@ func TestEngine_Close_AgainForWhatWasLate(t *testing.T) {
 				if c.follow { // or whether the lanes were done is chance
 					require.NoError(t, e.WaitIdle(limit(t)))
 				}
-				ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+				ctx, cancel := context.WithCancel(context.Background())
 				defer cancel()
-				first := e.Close(ctx)
-				require.ErrorIs(t, first, context.DeadlineExceeded)
+				closed := make(chan error, 1)
+				go func() { closed <- e.Close(ctx) }()
+				await(t, func() bool { return goroutineIn(c.waits) != "" })
+				cancel()
+				first := <-closed
+				require.ErrorIs(t, first, context.Canceled)
 				require.ErrorContains(t, first, c.named)
 				require.ErrorContains(t, first, "stays open")
-				for range 200 { // time enough for whoever would close it now
-					_, err := headrace.Open(dir, headrace.NewTopology(event.NewRegistry()), small())
-					require.ErrorIs(t, err, journal.ErrLocked)
-				}
+				// Whoever closes the directory waits for it; or has not waited, and is done.
+				await(t, func() bool {
+					return e.Health().State != headrace.StateClosing || slices.Contains(waiting, goroutineIn("awaitAll"))
+				})
+				_, err := headrace.Open(dir, headrace.NewTopology(event.NewRegistry()), small())
+				require.ErrorIs(t, err, journal.ErrLocked)
 
-				ctx, cancel = context.WithCancel(context.Background())
-				cancel()
-				err := e.Close(ctx)
+				err = e.Close(ctx)
 				require.ErrorIs(t, err, context.Canceled)
+				require.ErrorContains(t, err, "still closing")
 				require.ErrorContains(t, err, c.named)
 				require.Equal(t, headrace.StateClosing, e.Health().State)
 
@@ -103,7 +111,7 @@ func TestEngine_Close_AgainForWhatWasLate(t *testing.T) {
 					err = e.Close(limit(t))
 					require.Equal(t, err, e.Close(ctx), "it is over")
 					if c.halts {
-						require.ErrorIs(t, err, context.DeadlineExceeded)
+						require.ErrorIs(t, err, context.Canceled)
 						require.NotContains(t, err.Error(), "stays open")
 					} else {
 						require.NoError(t, err)
@@ -118,6 +126,23 @@ func TestEngine_Close_AgainForWhatWasLate(t *testing.T) {
 			})
 		}
 	}
+}
+
+// waiting is what goroutines are that another one has to let go on.
+var waiting = []string{"chan receive", "select", "sync.WaitGroup.Wait", "sync.Cond.Wait"}
+
+// goroutineIn returns the state of a goroutine that is in the engine's method, "" for none.
+func goroutineIn(method string) string {
+	all := make([]byte, 1<<20)
+	for g := range strings.SplitSeq(string(all[:runtime.Stack(all, true)]), "\n\n") {
+		if strings.Contains(g, "headrace.(*Engine)."+method+"(") {
+			_, state, _ := strings.Cut(g, "[")
+			state, _, _ = strings.Cut(state, "]")
+			state, _, _ = strings.Cut(state, ",") // for how long
+			return state
+		}
+	}
+	return ""
 }
 
 // Who has ended is not late, however far behind a halt has left it.
@@ -138,9 +163,8 @@ func TestEngine_Close_NamesNobodyWhoHasEnded(t *testing.T) {
 	require.NoError(t, e.WaitFor(limit(t), "journal", publish(t, p, deposit{Amount: 2})))
 	<-entered
 	require.ErrorIs(t, e.Close(over()), context.Canceled)
-	await(t, func() bool { // as soon as the lanes have ended
-		return e.Close(over()).Error() == `headrace: still closing: follower "slow" has not returned: context canceled`
-	})
+	await(t, func() bool { return goroutineIn("awaitAll") == "sync.WaitGroup.Wait" }) // for the follower: the lanes have ended
+	require.EqualError(t, e.Close(over()), `headrace: still closing: follower "slow" has not returned: context canceled`)
 	close(leave)
 	<-followed
 	require.ErrorContains(t, e.Close(limit(t)), `lane "logic" is late`)
