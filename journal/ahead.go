@@ -2,7 +2,6 @@ package journal
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"sync"
 	"time"
@@ -175,7 +174,7 @@ func (a *ahead) fresh() (*segment, error) {
 	if err != nil {
 		var n *NoSpaceError
 		if !errors.As(err, &n) {
-			err = fmt.Errorf("journal: make the next segment: %w", err)
+			err = errorf("make the next segment: %w", err)
 		}
 		return nil, err
 	}

@@ -87,7 +87,8 @@ func (j *Journal) Archive(ctx context.Context, o ArchiveOptions) (rep ArchiveRep
 // Archive is Journal.Archive for a journal that no writer has open. Errors also: ErrLocked;
 // ErrNotFound.
 func Archive(ctx context.Context, dir string, o ArchiveOptions) (ArchiveReport, error) {
-	return archive(ctx, osStorage{}, dir, o)
+	rep, err := archive(ctx, osStorage{}, dir, o)
+	return rep, named(err)
 }
 
 func archive(ctx context.Context, st storage, dir string, o ArchiveOptions) (rep ArchiveReport, err error) {
@@ -288,7 +289,7 @@ func (a *archiver) pack(seg *found, l *Link) (err error) {
 	// What is about to be trusted is what a reader will see.
 	read, _, err := hashSegment(a.st, tmp, a.o.Access, hashing{pace: a.pace, stop: a.stop})
 	if isCorruption(err) { // of the archive, which goes: the segment is as it was
-		return fmt.Errorf("journal: the archive of %s does not read back as the segment (is the codec right?): %v", seg.name, err)
+		return errorf("the archive of %s does not read back as the segment (is the codec right?): %v", seg.name, err)
 	}
 	if err != nil {
 		return err

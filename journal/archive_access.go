@@ -39,8 +39,12 @@ type AccessError struct {
 }
 
 func (e *AccessError) Error() string {
-	return fmt.Sprintf("journal: %s: codec %d, key id %d: %v; give the codec, or the key, with ArchiveAccess",
-		e.Segment, e.Codec, e.KeyID, e.Err)
+	segment := ""
+	if e.Segment != "" {
+		segment = e.Segment + ": "
+	}
+	return fmt.Sprintf("journal: %scodec %d, key id %d: %s; give the codec, or the key, with ArchiveAccess",
+		segment, e.Codec, e.KeyID, bare(e.Err))
 }
 
 func (e *AccessError) Unwrap() error { return e.Err }
@@ -76,7 +80,7 @@ func (a *ArchiveAccess) key(id uint32) ([]byte, error) {
 	}
 	k, err := a.Key(id)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNoKey, err)
+		return nil, errorf("%w: %w", ErrNoKey, err)
 	}
 	if len(k) < minKeyBytes || len(k) > maxKeyBytes {
 		return nil, fmt.Errorf("%w: a key of %d bytes, want %d to %d", ErrNoKey, len(k), minKeyBytes, maxKeyBytes)

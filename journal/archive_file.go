@@ -65,7 +65,7 @@ func (a *archivedFile) readHead() error {
 	}
 	if err := a.head.decode(b, &a.hdr); err != nil {
 		if errors.Is(err, ErrFormatVersion) {
-			return fmt.Errorf("journal: %s: %w", a.name, err)
+			return errorf("%s: %w", a.name, err)
 		}
 		return a.corrupt(recordsOffset, err)
 	}
@@ -174,7 +174,7 @@ func (a *archivedFile) checksums() error {
 func (a *archivedFile) readBlock(number uint32, b *archiveBlock) error {
 	a.packed = slices.Grow(a.packed[:0], int(b.stored))[:b.stored]
 	if err := readFull(a.file, a.packed, b.at); err != nil {
-		return fmt.Errorf("journal: %s: read block %d: %w", a.name, number, err)
+		return errorf("%s: read block %d: %w", a.name, number, err)
 	}
 	if checksum(a.packed) != b.crc {
 		return a.corrupt(b.at, fmt.Errorf("%w: checksum of block %d", ErrArchive, number))

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"slices"
 )
 
@@ -82,7 +81,7 @@ func (p *packer) flush() (err error) {
 	b.flags = blockRaw
 	if p.form.codec != nil {
 		if p.packed, err = p.form.codec.Encode(p.packed[:0], p.plain); err != nil {
-			return fmt.Errorf("journal: compress with %s: %w", p.form.codec.Name(), err)
+			return errorf("compress with %s: %w", p.form.codec.Name(), err)
 		}
 		n := int64(len(p.packed))
 		if n > 0 && n < b.plain && (b.plain <= archiveFree || b.plain/archiveRatio <= n) {

@@ -2,7 +2,6 @@ package journal
 
 import (
 	"errors"
-	"fmt"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -55,7 +54,8 @@ type BackupReport struct {
 // ErrLocked where a writer has the copy; *CorruptionError where dir is damaged or the copy is of another journal (ErrForeign);
 // ErrBackupGap where the journal begins behind the end of the copy; ErrBackupFork; *NoSpaceError.
 func Backup(dir, to string, o BackupOptions) (BackupReport, error) {
-	return backup(osStorage{}, dir, to, o)
+	rep, err := backup(osStorage{}, dir, to, o)
+	return rep, named(err)
 }
 
 // Conditions of Backup.
@@ -172,7 +172,7 @@ func (b *backingUp) carryOut(todo []*found, progress func(done, total int64)) (r
 				progress(rep.Bytes, total)
 			}
 		}); err != nil {
-			return rep, fmt.Errorf("back up %s: %w", p.name, noSpaceIn(to, p.hdr.size, err))
+			return rep, errorf("back up %s: %w", p.name, noSpaceIn(to, p.hdr.size, err))
 		}
 		rep.Copied++
 	}

@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"fmt"
 	"time"
 )
 
@@ -58,9 +57,9 @@ func (j *Journal) writeAt(b []byte, off int64) error {
 	if err != nil {
 		if isNoSpace(err) {
 			// The blocks are there, but a limit on the size of files counts them again.
-			err = fmt.Errorf("%w: %w", ErrNoSpace, err)
+			err = errorf("%w: %w", ErrNoSpace, err)
 		}
-		err = fmt.Errorf("%w: %s: [%s, %s): %w", ErrWrite, j.w.seg.name, thousands(off), thousands(off+int64(len(b))), err)
+		err = errorf("%w: %s: [%s, %s): %w", ErrWrite, j.w.seg.name, thousands(off), thousands(off+int64(len(b))), err)
 		j.fail(err)
 		return err
 	}

@@ -252,7 +252,7 @@ func sign(l *Link, signer crypto.Signer) error {
 	}
 	sig, err := signer.Sign(rand.Reader, l.message(), crypto.Hash(0))
 	if err != nil {
-		return fmt.Errorf("journal: sign the chain: %w", err)
+		return errorf("sign the chain: %w", err)
 	}
 	key, _ := signer.Public().(ed25519.PublicKey)
 	l.PublicKey, l.Signature = key, sig

@@ -3,7 +3,10 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -115,8 +118,8 @@ func (e *CorruptionError) Error() string {
 	if e.Sequence > 0 {
 		record = fmt.Sprintf("record %d at ", e.Sequence)
 	}
-	return fmt.Sprintf("journal: %s: %soffset %s: %v; what was acknowledged there cannot be read: bring the file back from a copy, or run \"headrace repair --dry-run DIR\"",
-		e.Segment, record, thousands(e.Offset), e.Err)
+	return fmt.Sprintf("journal: %s: %soffset %s: %s; what was acknowledged there cannot be read: bring the file back from a copy, or run \"headrace repair --dry-run DIR\"",
+		e.Segment, record, thousands(e.Offset), bare(e.Err))
 }
 
 func (e *CorruptionError) Unwrap() error { return e.Err }
@@ -149,14 +152,60 @@ type NoSpaceError struct {
 }
 
 func (e *NoSpaceError) Error() string {
-	return fmt.Sprintf("journal: %s: cannot allocate a segment of %s bytes: %v; free space or lower SegmentBytes",
-		e.Dir, thousands(e.Bytes), e.Err)
+	return fmt.Sprintf("journal: %s: cannot allocate a segment of %s bytes: %s; free space or lower SegmentBytes",
+		e.Dir, thousands(e.Bytes), bare(e.Err))
 }
 
 func (e *NoSpaceError) Unwrap() error { return e.Err }
 
 // Is makes errors.Is(err, ErrNoSpace) true.
 func (e *NoSpaceError) Is(target error) bool { return target == ErrNoSpace }
+
+// said is the package's name, as it begins every message.
+const said = "journal: "
+
+// errorf is fmt.Errorf of a message that begins with the package's name, and has it only there: the errors among args are
+// without it.
+func errorf(format string, args ...any) error {
+	for i, a := range args {
+		if err, ok := a.(error); ok {
+			args[i] = inner{err}
+		}
+	}
+	return fmt.Errorf(said+format, args...)
+}
+
+// inner is an error inside another one of the package.
+type inner struct{ err error }
+
+func (e inner) Error() string { return bare(e.err) }
+func (e inner) Unwrap() error { return e.err }
+
+// bare is the message of an error without the package's name, if it begins with that; none of nil.
+func bare(err error) string {
+	if err == nil {
+		return ""
+	}
+	return strings.TrimPrefix(err.Error(), said)
+}
+
+// named is err as a caller gets it. Errors of the operating system, and those of a file's format, do not say whose they are
+// otherwise. Everybody else's stay as they are: those of a context, or of what the caller gave.
+func named(err error) error {
+	only := err
+	for {
+		all, ok := only.(interface{ Unwrap() []error })
+		if !ok || len(all.Unwrap()) != 1 {
+			break
+		}
+		only = all.Unwrap()[0]
+	}
+	switch only.(type) {
+	case *fs.PathError, *os.LinkError, *os.SyscallError, syscall.Errno, *FormatError:
+		return errorf("%w", only)
+	}
+	return err
+}
 
 // isNoSpace tells whether err is the kernel's word for a full disk, quota or size limit.
 func isNoSpace(err error) bool {

@@ -83,7 +83,7 @@ func (s *survey) examineKin() error {
 	for _, seg := range s.segs {
 		switch {
 		case errors.Is(seg.hdrErr, ErrFormatVersion):
-			return fmt.Errorf("journal: %s: %w", seg.name, seg.hdrErr)
+			return errorf("%s: %w", seg.name, seg.hdrErr)
 		case seg.hdrErr != nil:
 		case kin == nil:
 			kin = seg

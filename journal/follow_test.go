@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"math"
+	"path/filepath"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -100,4 +101,42 @@ func (c sleepHook) sleep(ctx context.Context, d time.Duration) error {
 	err := c.fakeClock.sleep(ctx, d)
 	c.after()
 	return err
+}
+
+// A follower's look beside a live writer costs what it needs: what only matters after the writer's death, the boot, the mount
+// and whether a sync had failed, is asked for then.
+func TestReader_LooksBesideALiveWriter_AsksForNoRecovery(t *testing.T) {
+	st := newMemStorage()
+	j, err := openMem(st, Options{Durability: None()})
+	require.NoError(t, err)
+	for j.Stats().Rolls < 1 {
+		appendTo(t, j, j.Written()+1) // of which nobody synced the end
+	}
+	dead := st.clone()
+	for _, live := range []bool{true, false} {
+		st := map[bool]*memStorage{true: st, false: dead}[live]
+		r, err := openReader(st, memDir, 0, ReaderOptions{UpTo: Durable})
+		require.NoError(t, err)
+		asked := map[string]int{}
+		st.mu.Lock()
+		st.all, st.hook = true, func(op, name string) error {
+			asked[op+" "+name]++
+			return nil
+		}
+		st.mu.Unlock()
+		_, err = r.Read(func(Record) error { return nil })
+		require.NoError(t, err)
+		st.setHook(nil)
+		require.NotZero(t, asked["open "+progressName], "live %t: it looked", live)
+		identity, failed := asked["identity "+filepath.Base(memDir)], asked["open "+failedName]
+		if live {
+			require.Zero(t, identity, "%v", asked)
+			require.Zero(t, failed, "%v", asked)
+		} else {
+			require.NotZero(t, identity, "%v", asked)
+			require.NotZero(t, failed, "%v", asked)
+		}
+		require.NoError(t, r.Close())
+	}
+	require.NoError(t, j.Close())
 }

@@ -72,7 +72,7 @@ func openHasher(st storage, path string, access ArchiveAccess) (*hasher, error) 
 	}
 	if err == nil {
 		if err = h.hdr.decode(page); errors.Is(err, ErrFormatVersion) {
-			err = fmt.Errorf("journal: %s: %w", h.name, err)
+			err = errorf("%s: %w", h.name, err)
 		} else if err != nil {
 			err = &CorruptionError{h.name, 0, 0, err}
 		}

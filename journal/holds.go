@@ -61,7 +61,7 @@ func (j *Journal) Holds() ([]Hold, error) {
 	defer j.trimMu.Unlock()
 	holds, err := readHolds(j.st, j.dir)
 	if err != nil {
-		return nil, err
+		return nil, named(err)
 	}
 	return sortedHolds(holds), nil
 }
@@ -83,12 +83,12 @@ func (j *Journal) changeHolds(change func(map[string]Hold) error) error {
 	defer j.trimMu.Unlock()
 	holds, err := readHolds(j.st, j.dir)
 	if err != nil {
-		return err
+		return named(err)
 	}
 	if err := change(holds); err != nil {
 		return err
 	}
-	return j.withRoom(func() error { return writeHolds(j.st, j.dir, sortedHolds(holds)) })
+	return named(j.withRoom(func() error { return writeHolds(j.st, j.dir, sortedHolds(holds)) }))
 }
 
 // readHolds reads the file: a line with the CRC32C of the rest in hex, then JSON. A file that
@@ -127,7 +127,7 @@ func readHolds(st storage, dir string) (holds map[string]Hold, err error) {
 func writeHolds(st storage, dir string, all []Hold) error {
 	b, err := json.Marshal(all)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrHold, err)
+		return errorf("%w: %w", ErrHold, err)
 	}
 	b = append([]byte(fmt.Sprintf("%08x\n", checksum(b))), b...)
 	if len(b) > maxHoldsFile {

@@ -126,7 +126,7 @@ func (j *Journal) fail(err error) {
 // poison is fail after a sync that failed with cause. It leaves a mark in the directory, where
 // it can, because the page cache may call clean tomorrow what never reached the disk.
 func (j *Journal) poison(name string, cause error) {
-	j.fail(fmt.Errorf("%w: %s: %w", ErrPoisoned, name, cause))
+	j.fail(errorf("%w: %s: %w", ErrPoisoned, name, cause))
 	j.o.Logger.Error("journal: poisoned by a failed sync", "dir", j.dir, "segment", name, "durable", j.Durable(), "err", cause)
 	f, err := j.createSmall(failedName)
 	if err != nil {

@@ -127,7 +127,7 @@ func (j *Journal) leaveMark(s *segment, last int64) error {
 		return nil
 	}
 	if err != nil {
-		err = fmt.Errorf("journal: %s: %w", progressName, err)
+		err = errorf("%s: %w", progressName, err)
 	}
 	return err
 }

@@ -3,7 +3,6 @@ package journal
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"io"
 	"runtime/debug"
 	"sync/atomic"
@@ -80,7 +79,7 @@ func asFault(r any, name string, m []byte) error {
 	if f.Addr() < base || f.Addr() >= base+uintptr(len(m)) {
 		return nil
 	}
-	return fmt.Errorf("journal: %s: offset %s: %w", name, thousands(int64(f.Addr()-base)), ErrFault)
+	return errorf("%s: offset %s: %w", name, thousands(int64(f.Addr()-base)), ErrFault)
 }
 
 // touchPages makes the pages of m present by adding zero to a word of each, atomically, so that

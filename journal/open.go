@@ -73,7 +73,7 @@ func absolute(dir string) (string, error) {
 	}
 	abs, err := filepath.Abs(dir)
 	if err != nil {
-		return "", fmt.Errorf("journal: %s: %w", dir, err)
+		return "", errorf("%s: %w", dir, err)
 	}
 	return abs, nil
 }
@@ -85,9 +85,9 @@ func wrapOpen(dir string, err error) error {
 		return err
 	}
 	if isNoSpace(err) && !errors.Is(err, ErrNoSpace) { // of a small file beside the segments
-		err = fmt.Errorf("%w: %w", ErrNoSpace, err)
+		err = errorf("%w: %w", ErrNoSpace, err)
 	}
-	return fmt.Errorf("journal: open %s: %w", dir, err)
+	return errorf("open %s: %w", dir, err)
 }
 
 // recover applies the survey's verdict and opens, or makes, the segment to write to.

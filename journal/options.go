@@ -269,5 +269,5 @@ func (o Options) validate() error {
 	if len(errs) == 0 {
 		return nil
 	}
-	return fmt.Errorf("journal: options: %w", errors.Join(errs...))
+	return errorf("options: %w", errors.Join(errs...))
 }

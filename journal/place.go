@@ -13,7 +13,7 @@ import (
 func (r *Reader) list() ([]*found, error) {
 	segs, _, _, err := listSegments(r.st, r.dir)
 	if errors.Is(err, os.ErrNotExist) {
-		err = fmt.Errorf("%w: %w", ErrNotFound, err)
+		err = errorf("%w: %w", ErrNotFound, err)
 	}
 	return segs, err
 }
@@ -167,7 +167,7 @@ func (r *Reader) mapSegment(id segmentID) error {
 		err = seg.hdr.decode(page)
 		switch {
 		case errors.Is(err, ErrFormatVersion):
-			err = fmt.Errorf("journal: %s: %w", name, err)
+			err = errorf("%s: %w", name, err)
 		case err == nil && (seg.hdr.first != id.first || seg.hdr.id != id.id):
 			err = fmt.Errorf("%w: of another name", ErrHeader)
 			fallthrough

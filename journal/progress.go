@@ -84,7 +84,7 @@ func (s *survey) keepWord() error {
 			store64(m, ctlCommittedOffset, uint64(seg.committed))
 			store64(m, ctlCommittedSequence, uint64(seg.committedSeq))
 		}); err != nil {
-			return fmt.Errorf("journal: %s: what %s says of it: %w", seg.name, progressName, err)
+			return errorf("%s: what %s says of it: %w", seg.name, progressName, err)
 		}
 	}
 	return nil

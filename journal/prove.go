@@ -32,7 +32,8 @@ type ProveOptions struct {
 //
 // Errors: ErrNotChained; *CorruptionError; *AccessError; ErrOutOfRange; ErrNotFound; ErrFormatVersion.
 func Prove(dir string, seq int64, o ProveOptions) (Proof, error) {
-	return prove(osStorage{}, dir, seq, o)
+	p, err := prove(osStorage{}, dir, seq, o)
+	return p, named(err)
 }
 
 func prove(st storage, dir string, seq int64, o ProveOptions) (p Proof, err error) {

@@ -105,7 +105,8 @@ func OpenReader(dir string, from int64, o ReaderOptions) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return openReader(osStorage{}, dir, from, o)
+	r, err := openReader(osStorage{}, dir, from, o)
+	return r, named(err)
 }
 
 func openReader(st storage, dir string, from int64, o ReaderOptions) (*Reader, error) {

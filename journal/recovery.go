@@ -151,7 +151,7 @@ func (s *survey) keepAside(seg *found, rec *Recovery) error {
 	}
 	if !have {
 		if err := s.copyAside(dir, name, tail, end-seg.end); err != nil {
-			return fmt.Errorf("journal: keep the torn tail aside: %w", err)
+			return errorf("keep the torn tail aside: %w", err)
 		}
 	}
 	rec.AsideFiles = append(rec.AsideFiles, name)
@@ -240,7 +240,7 @@ func (s *survey) moveAside(segs []*found, rec *Recovery) error {
 			err = s.st.syncDir(s.dir)
 		}
 		if err != nil {
-			return fmt.Errorf("journal: put %s aside: %w", segs[i].name, err)
+			return errorf("put %s aside: %w", segs[i].name, err)
 		}
 		rec.AsideFiles = append(rec.AsideFiles, name)
 		rec.AsideBytes += segs[i].size
@@ -347,7 +347,7 @@ func (s *survey) settle() error {
 			err = s.settlePair(seg)
 		}
 		if err != nil {
-			return fmt.Errorf("journal: %s: sync before use: %w", seg.name, err)
+			return errorf("%s: sync before use: %w", seg.name, err)
 		}
 	}
 	return s.st.syncDir(s.dir)

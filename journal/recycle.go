@@ -76,7 +76,7 @@ func (j *Journal) recycle(p *found) (ok bool, err error) {
 	}
 	// Until here it could have been the old segment after a crash: nothing has changed in it.
 	if err := j.st.syncDir(j.dir); err != nil {
-		return true, fmt.Errorf("journal: recycle %s: %w", p.name, errors.Join(err, s.release()))
+		return true, errorf("recycle %s: %w", p.name, errors.Join(err, s.release()))
 	}
 	s.name = name
 	j.ahead.pool(s, p.pair.offset)
@@ -94,7 +94,7 @@ type spent struct {
 func (s *segment) renew(end int64, id uint64) error {
 	h := header{id: id, size: s.hdr.size}
 	if n, err := s.f.size(); err != nil || n != h.size { // pwrite would make it longer again, without blocks
-		return fmt.Errorf("journal: recycle %s: %s bytes, not %s: %w", s.name, thousands(n), thousands(h.size), errors.Join(ErrFault, err))
+		return errorf("recycle %s: %s bytes, not %s: %w", s.name, thousands(n), thousands(h.size), errors.Join(ErrFault, err))
 	}
 	const step = 256 << 10
 	// Whole pages, so that none has to be read first; behind the end they are zero already.

@@ -15,6 +15,7 @@ import (
 // the plan was made; *NoSpaceError: a repair needs room for two copies of the largest segment
 // that it rewrites; those of the operating system.
 func (p *RepairPlan) Apply(progress func(done, total int)) (err error) {
+	defer func() { err = named(err) }()
 	lock, err := p.st.lock(p.Dir)
 	if err != nil {
 		return err
@@ -35,14 +36,14 @@ func (p *RepairPlan) Apply(progress func(done, total int)) (err error) {
 			if isNoSpace(err) {
 				err = &NoSpaceError{Dir: p.Dir, Bytes: now.Steps[i].bytes(), Err: err}
 			}
-			return fmt.Errorf("journal: repair %s: %w", now.Steps[i].File, err)
+			return errorf("repair %s: %w", now.Steps[i].File, err)
 		}
 	}
 	if len(now.Steps) == 0 {
 		return nil
 	}
 	if _, err = verify(unlocked{p.st}, p.Dir, VerifyOptions{Archives: p.o.Archives}); err != nil {
-		err = fmt.Errorf("%w: after the repair: %w", ErrRepair, err)
+		err = errorf("%w: after the repair: %w", ErrRepair, err)
 	}
 	return err
 }

@@ -18,7 +18,8 @@ import (
 // Errors: ErrNotFound; ErrLocked while a writer has the journal; ErrFormatVersion; ErrDirectory;
 // ErrRepair; those of the operating system.
 func PlanRepair(dir string, o RepairOptions) (*RepairPlan, error) {
-	return planRepair(osStorage{}, dir, o)
+	p, err := planRepair(osStorage{}, dir, o)
+	return p, named(err)
 }
 
 func planRepair(st storage, dir string, o RepairOptions) (*RepairPlan, error) {
@@ -58,7 +59,7 @@ func makePlan(st storage, dir string, o RepairOptions) (*RepairPlan, error) {
 		return nil, err
 	}
 	if len(p.s.segs) == 0 {
-		return nil, fmt.Errorf("%w: no segment is left in %s: bring the files back from a copy; or, to begin anew, remove %s: %w",
+		return nil, errorf("%w: no segment is left in %s: bring the files back from a copy; or, to begin anew, remove %s: %w",
 			ErrRepair, dir, progressName, damage)
 	}
 	for _, seg := range p.s.segs {
@@ -66,10 +67,10 @@ func makePlan(st storage, dir string, o RepairOptions) (*RepairPlan, error) {
 			return nil, err
 		}
 		if errors.Is(seg.hdrErr, ErrFormatVersion) {
-			return nil, fmt.Errorf("journal: %s: %w", seg.name, seg.hdrErr)
+			return nil, errorf("%s: %w", seg.name, seg.hdrErr)
 		}
 		if seg.hdr.archived && (seg.hdrErr != nil || at != nil && seg.name == at.Segment) {
-			return nil, fmt.Errorf("%w: %s is archived: its blocks cannot be mended; bring the file back from a copy: %w", ErrRepair, seg.name, damage)
+			return nil, errorf("%w: %s is archived: its blocks cannot be mended; bring the file back from a copy: %w", ErrRepair, seg.name, damage)
 		}
 		if seg.misnamed {
 			return nil, p.misnamed(seg)
@@ -83,7 +84,11 @@ func makePlan(st storage, dir string, o RepairOptions) (*RepairPlan, error) {
 		return nil, err
 	}
 	if len(p.Steps) == 0 {
-		return nil, errors.Join(fmt.Errorf("%w: %s: nothing is known against what is wrong", ErrRepair, dir), damage)
+		err := fmt.Errorf("%w: %s: nothing is known against what is wrong", ErrRepair, dir)
+		if damage != nil {
+			err = errorf("%w: %w", err, damage)
+		}
+		return nil, err
 	}
 	return p, nil
 }

@@ -64,7 +64,8 @@ type RestoreReport struct {
 // Errors: ErrNotEmpty; ErrNotFound; ErrDirectory; ErrOverlap where one directory is, or lies in, the other; ErrOutOfRange if the source begins after Until; *CorruptionError;
 // *AccessError; *NoSpaceError; ErrLocked; ctx's.
 func Restore(ctx context.Context, from, dir string, o RestoreOptions) (RestoreReport, error) {
-	return restore(ctx, osStorage{}, from, dir, o)
+	rep, err := restore(ctx, osStorage{}, from, dir, o)
+	return rep, named(err)
 }
 
 func restore(ctx context.Context, st storage, from, dir string, o RestoreOptions) (rep RestoreReport, err error) {
@@ -102,7 +103,7 @@ func restore(ctx context.Context, st storage, from, dir string, o RestoreOptions
 	}
 	v, err := verifyRestored(ctx, st, dir, o)
 	if err != nil {
-		return rep, fmt.Errorf("journal: what was restored does not verify: %w", err)
+		return rep, errorf("what was restored does not verify: %w", err)
 	}
 	if v.Last != rep.Last || v.First != rep.First {
 		return rep, fmt.Errorf("journal: restored are sequences %d to %d, want %d to %d", v.First, v.Last, rep.First, rep.Last)

@@ -98,10 +98,10 @@ func (j *Journal) Trim(r Retention) (rep TrimReport, err error) {
 		}
 		if !recycled {
 			if err := j.st.remove(filepath.Join(j.dir, p.name)); err != nil {
-				return rep, fmt.Errorf("journal: remove %s: %w", p.name, err)
+				return rep, errorf("remove %s: %w", p.name, err)
 			}
 			if err := j.st.syncDir(j.dir); err != nil {
-				return rep, fmt.Errorf("journal: remove %s: %w", p.name, err)
+				return rep, errorf("remove %s: %w", p.name, err)
 			}
 		}
 		rep.Removed++

@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"fmt"
 	"math"
 	"time"
 
@@ -63,7 +62,7 @@ func (j *Journal) roll() error {
 		if isNoSpace(err) {
 			err = &NoSpaceError{Dir: j.dir, Bytes: next.hdr.size, Err: err}
 		}
-		return fmt.Errorf("journal: roll over: %w", err)
+		return errorf("roll over: %w", err)
 	}
 	failpoint.Hit(failpoint.RollOver)
 	full := w.seg

@@ -181,7 +181,7 @@ func (s *segment) touchTo(end int64) error {
 	err := s.f.touch(s.mem[from:end])
 	s.touching += time.Since(start)
 	if err != nil {
-		return fmt.Errorf("journal: %s: touch [%s, %s): %w: %w", s.name, thousands(from), thousands(end), ErrFault, err)
+		return errorf("%s: touch [%s, %s): %w: %w", s.name, thousands(from), thousands(end), ErrFault, err)
 	}
 	s.touched.Store(end)
 	return nil

@@ -325,8 +325,12 @@ func (s *memStorage) syncDir(dir string) error {
 	return nil
 }
 
-func (s *memStorage) identity(string) identity { return s.id }
-func (s *memStorage) memory(string) bool       { return !s.disk }
+func (s *memStorage) identity(dir string) identity {
+	_ = s.quietOp("identity", dir)
+	return s.id
+}
+
+func (s *memStorage) memory(string) bool { return !s.disk }
 
 // segments returns the paths of the segment files, in order.
 func (s *memStorage) segments() []string {

@@ -68,7 +68,8 @@ type SubsetOptions struct {
 //
 // Errors: those of show and emit; ErrNotChained; *CorruptionError; *AccessError; ErrOutOfRange; ErrNotFound.
 func ProveSubset(dir string, o SubsetOptions, show func(rec Record, hash Hash) (bool, error), emit func(Piece) error) (Link, error) {
-	return proveSubset(osStorage{}, dir, o, show, emit)
+	end, err := proveSubset(osStorage{}, dir, o, show, emit)
+	return end, named(err)
 }
 
 func proveSubset(st storage, dir string, o SubsetOptions, show func(Record, Hash) (bool, error), emit func(Piece) error) (end Link, err error) {

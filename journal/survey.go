@@ -291,7 +291,7 @@ func corrupt(seg *found, off, sequence int64, cause error) error {
 // badHeader is the refusal for a segment whose header cannot be read, or is of a later version, which is no damage.
 func badHeader(seg *found) error {
 	if errors.Is(seg.hdrErr, ErrFormatVersion) {
-		return fmt.Errorf("journal: %s: %w", seg.name, seg.hdrErr)
+		return errorf("%s: %w", seg.name, seg.hdrErr)
 	}
 	return corrupt(seg, 0, seg.first, seg.hdrErr)
 }

@@ -97,7 +97,8 @@ func VerifyContext(ctx context.Context, dir string, o VerifyOptions) (Report, er
 	if o.BytesPerSecond < 0 {
 		return Report{}, fmt.Errorf("journal: verify options: BytesPerSecond: %d, want at least 0", o.BytesPerSecond)
 	}
-	return verifyAt(osStorage{}, dir, o, newPace(ctx, o.BytesPerSecond))
+	rep, err := verifyAt(osStorage{}, dir, o, newPace(ctx, o.BytesPerSecond))
+	return rep, named(err)
 }
 
 func verify(st storage, dir string, o VerifyOptions) (rep Report, err error) {
