@@ -35,6 +35,8 @@ type AccessError struct {
 	Segment string // base name of the file
 	KeyID   uint32 // 0: not encrypted
 	Codec   uint32
+	First   int64 // sequence, as is Last: what the file says of itself; both are 0 of what is not archived yet
+	Last    int64 // First-1 if it has none
 	Err     error
 }
 

@@ -91,7 +91,7 @@ func (a *archivedFile) corrupt(off int64, cause error) error {
 }
 
 func (a *archivedFile) refuse(err error) error {
-	return &AccessError{a.name, a.hdr.keyID, a.head.codec, err}
+	return &AccessError{Segment: a.name, KeyID: a.hdr.keyID, Codec: a.head.codec, First: a.hdr.first, Last: a.head.last, Err: err}
 }
 
 // open gets codec and key and reads the table.

@@ -285,6 +285,11 @@ func TestArchive_KeysAndCodecs(t *testing.T) {
 		var access *AccessError
 		require.ErrorAs(t, err, &access)
 		require.EqualValues(t, 1, access.KeyID)
+		first, _, _ := parseSegmentName(access.Segment)
+		require.Equal(t, first, access.First)
+		next := segmentsIn(st, memDir)[1]
+		behind, _, _ := parseSegmentName(filepath.Base(next))
+		require.Equal(t, behind-1, access.Last)
 		require.False(t, isCorruption(err), "nothing is damaged")
 	}
 	require.ErrorIs(t, read(st, short), ErrNoKey)

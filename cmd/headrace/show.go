@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -40,7 +38,7 @@ func newShower(dir string, to int64, access journal.ArchiveAccess) (*shower, err
 		return err
 	}
 	err := learn(0)
-	for u, ok := unreadable(dir, err); ok; u, ok = unreadable(dir, err) {
+	for u, ok := unreadable(err); ok; u, ok = unreadable(err) {
 		s.unread = err
 		if err = nil; to == 0 || u.last < to {
 			err = learn(u.last + 1)
@@ -59,26 +57,13 @@ type unread struct {
 	how         string
 }
 
-// unreadable tells whether err is of such a segment of the journal in dir that another one follows, and what its name
-// and the next one say of it.
-func unreadable(dir string, err error) (u unread, ok bool) {
+// unreadable tells whether err is of such a segment that has events, and what it says of itself.
+func unreadable(err error) (u unread, ok bool) {
 	var a *journal.AccessError
-	if !errors.As(err, &a) || errors.Is(err, journal.ErrWrongKey) {
+	if !errors.As(err, &a) || errors.Is(err, journal.ErrWrongKey) || a.Last < a.First {
 		return u, false
 	}
-	names, _ := filepath.Glob(filepath.Join(dir, "*.seg"))
-	slices.Sort(names)
-	for i, name := range names {
-		if name = filepath.Base(name); name != a.Segment || i == len(names)-1 {
-			continue
-		}
-		u = unread{segment: name, how: packed(journal.SegmentReport{KeyID: a.KeyID, Codec: a.Codec})}
-		_, e1 := fmt.Sscanf(name, "%020d-", &u.first)
-		_, e2 := fmt.Sscanf(filepath.Base(names[i+1]), "%020d-", &u.last)
-		u.last--
-		return u, e1 == nil && e2 == nil
-	}
-	return u, false
+	return unread{a.Segment, a.First, a.Last, packed(journal.SegmentReport{KeyID: a.KeyID, Codec: a.Codec})}, true
 }
 
 // told returns how a command ends that ended with err: where it met no damage, but the names did, with that. So it is

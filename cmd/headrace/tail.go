@@ -19,10 +19,10 @@ func tailCommand(in *invocation) func() error {
 		if *n < 0 {
 			return fmt.Errorf("%w: -n %d: want at least 0", errUsage, *n)
 		}
-		dir, end := in.args[0], true
+		end := true
 		for {
 			err := in.tail(&s, end, *n, *follow)
-			u, ok := unreadable(dir, err)
+			u, ok := unreadable(err)
 			if !ok || u.last < s.from {
 				return err
 			}
