@@ -174,9 +174,12 @@ func TestShop_LedgerThatDiffers_IsNamed(t *testing.T) {
 	whole, err := os.ReadFile(path)
 	require.NoError(t, err)
 	lines := strings.SplitAfter(string(whole), "\n")
+	// Of cards that were declined no money is missed, and which order came to the gateway first is not the test's to say.
+	charge := slices.IndexFunc(lines, func(line string) bool { return !strings.Contains(line, `"declined"`) })
+	without := strings.Join(slices.Delete(slices.Clone(lines), charge, charge+1), "")
 	for name, c := range map[string]struct{ text, says string }{
 		"a charge without cause": {string(whole) + `{"op":"charge","key":"k","order":"x@1","amount_milli":7}` + "\n", "order x@1"},
-		"a charge is gone":       {strings.Join(lines[1:], ""), "charged in the ledger: false"},
+		"a charge is gone":       {without, "charged in the ledger: false"},
 		"a key twice":            {string(whole) + lines[0], "two entries"},
 	} {
 		t.Run(name, func(t *testing.T) {
