@@ -148,8 +148,9 @@ func goroutineIn(method string) string {
 // Who has ended is not late, however far behind a halt has left it.
 func TestEngine_Close_NamesNobodyWhoHasEnded(t *testing.T) {
 	headrace.SetHaltGrace(t, time.Millisecond)
-	entered, leave := make(chan struct{}), make(chan struct{})
+	entered, leave, handling := make(chan struct{}), make(chan struct{}), make(chan struct{}, 2)
 	e := open(t, t.TempDir(), newAppWith(t, func(c *handlers.Context, d deposit) error {
+		handling <- struct{}{}
 		<-c.Done() // the second deposit stays unhandled
 		return nil
 	}), small())
@@ -160,6 +161,7 @@ func TestEngine_Close_NamesNobodyWhoHasEnded(t *testing.T) {
 	}()
 	p := producer(t, e, "web")
 	publish(t, p, deposit{Amount: 1})
+	<-handling // by itself: what is handled in one piece with it would be handled to the end
 	require.NoError(t, e.WaitFor(limit(t), "journal", publish(t, p, deposit{Amount: 2})))
 	<-entered
 	require.ErrorIs(t, e.Close(over()), context.Canceled)
