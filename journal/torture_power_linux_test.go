@@ -136,7 +136,7 @@ func (d *powered) cut() error {
 // isPowerless tells whether a child said what a file system that is shut down makes it say.
 func isPowerless(err error) bool {
 	for _, e := range []error{unix.EIO, unix.EROFS, ErrFault} {
-		if strings.Contains(err.Error(), e.Error()) {
+		if strings.Contains(err.Error(), bare(e)) { // inside another one it is without the name of the package
 			return true
 		}
 	}
