@@ -547,12 +547,7 @@ func TestBackup_Overtaken_BeginsAnew(t *testing.T) {
 		st := newMemStorage()
 		j, err := openMem(st, Options{Durability: None()})
 		require.NoError(t, err)
-		rolls := func(n uint64) {
-			for end := j.Stats().Rolls + n; j.Stats().Rolls < end; {
-				appendTo(t, j, j.Written()+1)
-			}
-			require.NoError(t, j.Sync())
-		}
+		rolls := func(n uint64) { rollOn(t, j, n) }
 		rolls(2)
 		if !own {
 			_, err := backup(st, memDir, "/copy", BackupOptions{})

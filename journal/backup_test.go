@@ -140,17 +140,21 @@ func TestBackup_EveryOperationFails(t *testing.T) {
 	}
 }
 
+// rollOn appends until the journal has rolled over n times more, and syncs.
+func rollOn(t *testing.T, j *Journal, n uint64) {
+	t.Helper()
+	for end := j.Stats().Rolls + n; j.Stats().Rolls < end; {
+		appendTo(t, j, j.Written()+1)
+	}
+	require.NoError(t, j.Sync())
+}
+
 // A copy goes on only where the journal still has what follows its end.
 func TestBackup_TrimmedPastTheCopy_IsAGap(t *testing.T) {
 	st := newMemStorage()
 	j, err := openMem(st, Options{Durability: None()})
 	require.NoError(t, err)
-	rolls := func(n uint64) {
-		for end := j.Stats().Rolls + n; j.Stats().Rolls < end; {
-			appendTo(t, j, j.Written()+1)
-		}
-		require.NoError(t, j.Sync())
-	}
+	rolls := func(n uint64) { rollOn(t, j, n) }
 	rolls(2)
 	beside := 0
 	rep, err := backup(st, memDir, "/copy", BackupOptions{Beside: func() error { beside++; return nil }})
