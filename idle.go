@@ -57,7 +57,7 @@ func (e *Engine) moves() string {
 		s := x.Stats()
 		shut := s.Circuit == handlers.CircuitOpen && now.Before(s.Until)
 		if s.Running > 0 || s.Waiting > 0 && !shut {
-			return fmt.Sprintf("effect %q has %d calls running and %d waiting", s.Name, s.Running, s.Waiting)
+			return calls(s)
 		}
 	}
 	if next := e.nextTimer(); !next.IsZero() && !now.Before(next) {

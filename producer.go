@@ -313,7 +313,7 @@ func (e *Engine) busyEffects() string {
 	var who []string
 	for _, x := range e.effects {
 		if s := x.Stats(); s.Running+s.Waiting > 0 {
-			who = append(who, fmt.Sprintf("effect %q has %d calls running and %d waiting", s.Name, s.Running, s.Waiting))
+			who = append(who, calls(s))
 		}
 	}
 	return strings.Join(who, ", ")
@@ -336,6 +336,11 @@ func (p *Producer) claim(ctx context.Context) (int64, error) {
 		return 0, p.engine.unclaimed(ctx, err)
 	}
 	return seq, nil
+}
+
+// calls says what an effect is at, for people.
+func calls(s handlers.EffectStats) string {
+	return fmt.Sprintf("effect %q has %d calls running and %d waiting", s.Name, s.Running, s.Waiting)
 }
 
 // unclaimed says why there was no slot.
